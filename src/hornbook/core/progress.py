@@ -1,0 +1,136 @@
+"""Progress with ETA: bars on a terminal, a line now and then in a log, nothing in a test."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Bar(Protocol):
+    """One piece of work; `advance` says how much more is done, `note` shows a short fact beside it."""
+
+    def advance(self, amount: float = 1) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Progress(Protocol):
+    """Opens bars; `say` prints one line above them."""
+
+    def bar(self, label: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Bar]: ...
+
+    def say(self, text: str) -> None: ...
+
+
+class _NoBar:
+    def advance(self, amount: float = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class Silent:
+    """Shows nothing."""
+
+    @contextmanager
+    def bar(self, label: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+        yield _NoBar()
+
+    def say(self, text: str) -> None:
+        pass
+
+
+class Terminal:
+    """Bars on standard error, with rich."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True)
+
+    @contextmanager
+    def bar(self, label: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("  {task.description:<24}"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+        )
+        with RichProgress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(label, total=total, unit=unit, note="")
+
+            class _Bar:
+                def advance(self, amount: float = 1) -> None:
+                    progress.advance(task, amount)
+
+                def note(self, text: str) -> None:
+                    progress.update(task, note=text)
+
+            yield _Bar()
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False)
+
+
+class Lines:
+    """A line every `seconds` on standard error, for logs and pipes."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self.seconds = seconds
+
+    @contextmanager
+    def bar(self, label: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+        yield _LineBar(label, total, unit, self.seconds)
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class _LineBar:
+    def __init__(self, label: str, total: float | None, unit: str, seconds: float) -> None:
+        self.label, self.total, self.unit, self.seconds = label, total, unit, seconds
+        self.done = 0.0
+        self.text = ""
+        self.begun = self.shown = time.monotonic()
+
+    def advance(self, amount: float = 1) -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.shown >= self.seconds:
+            self.shown = now
+            print(self._line(now), file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        self.text = text
+
+    def _line(self, now: float) -> str:
+        elapsed = now - self.begun
+        line = f"  {self.label}: {self.done:,.0f}"
+        if self.total:
+            left = elapsed * (self.total - self.done) / self.done if self.done else 0
+            line += f"/{self.total:,.0f} {self.unit}, {elapsed:.0f}s, eta {left:.0f}s"
+        return f"{line} {self.text}".rstrip()
+
+
+def open_progress(wanted: bool = True) -> Progress:
+    """Bars where standard error is a terminal, lines where it is not, nothing when unwanted."""
+    if not wanted:
+        return Silent()
+    return Terminal() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,141 @@
+"""The store: one folder for each thing ever made, named by what it was made from; whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from hornbook.core.errors import StoreError
+from hornbook.core.records import to_json
+from hornbook.core.shards import Counts, read_json, write_json
+
+MANIFEST = "manifest.json"
+TIMING = "timing.json"
+"""Seconds it took: the one file that may differ between two builds of the same thing."""
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """The name of what `parts` make: 16 hex digits of BLAKE2b over their canonical JSON."""
+    return hashlib.blake2b(to_json(dict(parts)).encode(), digest_size=8).hexdigest()
+
+
+class Store:
+    """Finished folders `<root>/store/<stage>/<fingerprint>`; unfinished ones end in `.partial`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "store"
+
+    def folder(self, stage: str, print_: str) -> Path:
+        return self.root / stage / print_
+
+    def partial(self, stage: str, print_: str) -> Path:
+        return self.root / stage / f"{print_}.partial"
+
+    def has(self, stage: str, print_: str) -> bool:
+        return (self.folder(stage, print_) / MANIFEST).exists()
+
+    def manifest(self, stage: str, print_: str) -> dict[str, Any]:
+        return dict(read_json(self.folder(stage, print_) / MANIFEST))
+
+    @contextmanager
+    def building(self, stage: str, print_: str) -> Iterator[Path]:
+        """The partial folder of a thing, locked: a second run that wants to build it is refused."""
+        partial = self.partial(stage, print_)
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            lock = os.open(partial.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the store at {self.root}: {error.strerror}; choose another --root"
+            ) from error
+        try:
+            _lock(lock, partial)
+            with explained(self.root):
+                yield partial
+        finally:
+            os.close(lock)
+
+    def publish(
+        self, stage: str, print_: str, parts: Mapping[str, Any], counts: Counts, seconds: float
+    ) -> Path:
+        """Write the manifest last, then turn the partial folder into the finished one by one rename."""
+        partial, folder = self.partial(stage, print_), self.folder(stage, print_)
+        before = read_json(partial / TIMING)["seconds"] if (partial / TIMING).exists() else 0.0
+        write_json(partial / TIMING, {"seconds": round(before + seconds, 2)})
+        write_json(partial / MANIFEST, {**parts, "counts": dict(counts), "files": _files(partial)})
+        partial.rename(folder)
+        partial.with_suffix(".lock").unlink(missing_ok=True)
+        return folder
+
+    def interrupted(self, stage: str, print_: str, seconds: float) -> None:
+        """Remember the time already spent on a thing that was not finished."""
+        timing = self.partial(stage, print_) / TIMING
+        before = read_json(timing)["seconds"] if timing.exists() else 0.0
+        write_json(timing, {"seconds": round(before + seconds, 2)})
+
+    def finished(self) -> list[Path]:
+        return sorted(
+            path.parent for path in self.root.glob(f"*/*/{MANIFEST}") if path.parent.suffix != ".partial"
+        )
+
+    def unfinished(self) -> list[Path]:
+        return sorted(self.root.glob("*/*.partial"))
+
+
+@contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """A full disk or a lost permission becomes one clear line; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise StoreError(
+            f"cannot write under {root}: {error.strerror}; free space or choose another --root, "
+            "then run again: finished work is kept"
+        ) from error
+
+
+def remove(folder: Path) -> None:
+    """Remove a finished or unfinished folder: its manifest first, so that it is never half there."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _lock(lock: int, partial: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreError(
+            f"{partial} is being built by another run; wait for it, or use another --root"
+        ) from error
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Relative path -> content hash of every file that must be the same in every build."""
+    found = (
+        path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (TIMING, MANIFEST)
+    )
+    return {path.relative_to(folder).as_posix(): _hash(path) for path in found}
+
+
+def _hash(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

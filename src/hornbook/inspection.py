@@ -1,0 +1,124 @@
+"""Looking at what was made: runs, datasets, single records, and what may be removed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hornbook.core.config import Machine
+from hornbook.core.errors import InputError
+from hornbook.core.shards import read_json
+from hornbook.core.store import Store, remove, size_bytes
+
+MEBIBYTE = 2**20
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What could move a terminal's cursor, or reorder what it shows."""
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    """Runs, the store's stages with their size, and what is unfinished."""
+    root, store = Path(machine.root), Store(Path(machine.root))
+    runs = [
+        {"run": path.parent.name, "steps": len(read_json(path)), "report": str(path.parent / "report.html")}
+        for path in sorted(root.glob("runs/*/lock.json"))
+    ]
+    stages: dict[str, dict[str, Any]] = {}
+    for folder in store.finished():
+        row = stages.setdefault(folder.parent.name, {"stage": folder.parent.name, "folders": 0, "MiB": 0.0})
+        row["folders"] += 1
+        row["MiB"] = round(row["MiB"] + size_bytes(folder) / MEBIBYTE, 1)
+    unfinished = [f"{p.parent.name}/{p.stem}" for p in store.unfinished()]
+    return {"root": str(root), "runs": runs, "stages": list(stages.values()), "unfinished": unfinished}
+
+
+def datasets(machine: Machine, run: str) -> list[dict[str, Any]]:
+    """The steps of a run with the records of each part."""
+    steps = _run(machine, run) / "steps"
+    found = []
+    for key in read_json(_run(machine, run) / "lock.json"):
+        parts = {p.parent.name for p in (steps / key).glob("*/*.parquet")}
+        if parts:
+            counts = read_json(steps / key / "manifest.json")["counts"]
+            sizes = ", ".join(
+                f"{part} {counts[part]:,}" if part in counts else part for part in sorted(parts)
+            )
+            found.append({"step": key, "parts": sizes})
+    return found
+
+
+def records(machine: Machine, run: str, step: str, part: str, where: str, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` records of a step's part that meet an SQL condition over its columns."""
+    import duckdb
+
+    folder = _run(machine, run) / "steps" / step
+    if not folder.exists():
+        known = ", ".join(row["step"] for row in datasets(machine, run))
+        raise InputError(f"run {run} has no step {step!r}; its datasets: {known}")
+    if not list((folder / part).glob("*.parquet")):
+        parts = sorted({p.parent.name for p in folder.glob("*/*.parquet")})
+        raise InputError(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")
+    query = "select * from read_parquet($files, union_by_name = true)"
+    files = str(folder / part / "*.parquet")
+    try:
+        found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", {"files": files})
+    except duckdb.Error as error:
+        columns = ", ".join(
+            row[0] for row in duckdb.execute(f"describe {query}", {"files": files}).fetchall()
+        )
+        raise InputError(f"--where {where!r}: {str(error).splitlines()[0]}; columns: {columns}") from error
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:
+    """A record for a person: a line a column, the text indented below; control characters are shown, not sent."""
+    lines = [f"── {record.get('source') or record.get('id')}"]
+    for name, value in record.items():
+        if name in ("source", "text"):
+            continue
+        lines += _describe_meta(value) if name == "meta" else [f"   {name}: {value}"]
+    text = str(record.get("text") or "").splitlines()
+    shown = text if full else text[:first_lines]
+    lines += [f"   │ {line}" for line in shown]
+    if len(shown) < len(text):
+        lines.append(f"   │ … {len(text) - len(shown)} more lines (--full shows them)")
+    return "\n".join(CONTROL.sub(lambda match: repr(match[0])[1:-1], line) for line in lines) + "\n"
+
+
+def _describe_meta(meta: str) -> list[str]:
+    values = orjson.loads(meta or "{}")
+    lines = []
+    for name, value in values.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        lines.append(
+            f"   {name}: {text[:200].rstrip()}{' …' if len(text) > 200 else ''}".replace("\n", "\\n")
+        )
+    return lines
+
+
+def clean(machine: Machine, yes: bool) -> list[dict[str, Any]]:
+    """The folders that no run's lock names, and the unfinished ones; removed where `yes`."""
+    root, store = Path(machine.root), Store(Path(machine.root))
+    used = {
+        store.folder(parts["stage"], parts["fingerprint"])
+        for path in root.glob("runs/*/lock.json")
+        for parts in read_json(path).values()
+    }
+    unused = [folder for folder in store.finished() if folder not in used] + store.unfinished()
+    rows = [
+        {"folder": f"{f.parent.name}/{f.name}", "MiB": round(size_bytes(f) / MEBIBYTE, 1)} for f in unused
+    ]
+    for folder in unused if yes else ():
+        remove(folder)
+    return rows
+
+
+def _run(machine: Machine, run: str) -> Path:
+    folder = Path(machine.root) / "runs" / run
+    if not (folder / "lock.json").exists():
+        known = ", ".join(sorted(path.parent.name for path in Path(machine.root).glob("runs/*/lock.json")))
+        raise InputError(f"no finished run {run!r} under {machine.root}; runs: {known or 'none'}")
+    return folder

@@ -1,0 +1,190 @@
+"""THE TABLE: a recipe has a field a stage; STAGES says what runs it; `steps` lays out the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from hornbook.core.config import Config
+from hornbook.core.shards import Counts
+from hornbook.core.tools import Tools
+from hornbook.stages import (
+    annotate,
+    decontaminate,
+    dedup,
+    evaluate,
+    exercises,
+    filter,  # the paper's word for the stage
+    finetune,
+    pack,
+    pretrain,
+    read,
+    report,
+    textbooks,
+    tokenizer,
+)
+
+
+class Mix(Config):
+    """What an arm reads: datasets and their shares of its tokens."""
+
+    tokens: int = Field(ge=1)
+    """Tokens of one pass; datasets that run short are repeated and the report says how often."""
+    parts: dict[str, float]
+    """Dataset (dedup, filter, textbooks, exercises/<source>) -> its share of the tokens."""
+
+
+class Arm(Config):
+    """One way to make a model: pretrain on a mix and, where named, finetune on another."""
+
+    mix: str
+    finetune: str | None = None
+    seed: int = 0
+
+
+class Recipe(Config):
+    """What is made, from the first file to the report; all of it enters the fingerprints."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = 0
+    teacher: str
+    """Model that annotates and writes; the machine file says where it answers."""
+    read: read.ReadConfig
+    dedup: dedup.DedupConfig
+    annotate: annotate.AnnotateConfig
+    filter: filter.FilterConfig
+    textbooks: textbooks.TextbooksConfig
+    exercises: dict[str, exercises.ExercisesConfig]
+    decontaminate: decontaminate.DecontaminateConfig
+    tokenizer: tokenizer.TokenizerConfig
+    mixes: dict[str, Mix] = Field(min_length=1)
+    row_tokens: int = Field(ge=16)
+    """Tokens in a training row: the sequence length."""
+    pretrain: pretrain.PretrainConfig
+    finetune: finetune.FinetuneConfig
+    evaluate: evaluate.EvaluateConfig
+    arms: dict[str, Arm] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        datasets = {"dedup", "filter", "textbooks", *(f"exercises/{source}" for source in self.exercises)}
+        for name, mix in self.mixes.items():
+            for part in mix.parts.keys() - datasets:
+                raise ValueError(
+                    f"mixes.{name} reads {part!r}; the datasets are {', '.join(sorted(datasets))}"
+                )
+        for name, arm in self.arms.items():
+            for mix_name in {arm.mix, arm.finetune or arm.mix} - self.mixes.keys():
+                raise ValueError(
+                    f"arms.{name} names mix {mix_name!r}; the mixes are {', '.join(sorted(self.mixes))}"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the table; `version` is raised by hand when the code makes something else than before."""
+
+    run: Callable[[Any, Mapping[str, Path], Path, Tools], Counts]
+    version: int = 1
+    identity: Callable[[Any, Path], Mapping[str, str]] | None = None
+    """Content hashes of what it reads beside its config and inputs: prompts, benchmarks, files of the user."""
+
+
+STAGES: dict[str, Stage] = {
+    "read": Stage(read.run, identity=read.identity),
+    "dedup": Stage(dedup.run),
+    "annotate": Stage(annotate.run, identity=annotate.identity),
+    "filter": Stage(filter.run),
+    "textbooks": Stage(textbooks.run, identity=textbooks.identity),
+    "exercises": Stage(exercises.run, identity=exercises.identity),
+    "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
+    "tokenizer": Stage(tokenizer.run),
+    "pack": Stage(pack.run),
+    "pretrain": Stage(pretrain.run),
+    "finetune": Stage(finetune.run),
+    "evaluate": Stage(evaluate.run, identity=evaluate.identity),
+    "report": Stage(report.run, identity=report.identity),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One use of a stage in a recipe: `key` names it, `inputs` name the steps whose folders it reads."""
+
+    key: str
+    config: Config
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    teacher: str = ""
+    """The model it asks; empty where it asks none."""
+
+    @property
+    def stage(self) -> str:
+        return self.key.split("/")[0]
+
+
+def steps(recipe: Recipe) -> list[Step]:
+    """Every step of a recipe, each after the steps that it reads."""
+    found = [*_curation(recipe), *_training(recipe)]
+    config = report.ReportConfig(recipe=recipe.model_dump(mode="json"))
+    return [*found, Step("report", config, {step.key: step.key for step in found}, recipe.seed)]
+
+
+def _curation(recipe: Recipe) -> list[Step]:
+    """From files to datasets that no benchmark problem is left in."""
+    seed, teacher = recipe.seed, recipe.teacher
+    made = [
+        Step("read", recipe.read, {}, seed),
+        Step("dedup", recipe.dedup, {"documents": "read"}, seed),
+        Step("annotate", recipe.annotate, {"documents": "dedup"}, seed, teacher),
+        Step("filter", recipe.filter, {"documents": "dedup", "labels": "annotate"}, seed),
+        Step("textbooks", recipe.textbooks, {}, seed, teacher),
+    ]
+    for source, config in recipe.exercises.items():
+        inputs = {"documents": "dedup"} if config.source == "corpus" else {}
+        asks = teacher if config.source == "teacher" else ""
+        made.append(Step(f"exercises/{source}", config, inputs, seed, asks))
+    made += [
+        Step(f"decontaminate/{dataset}", recipe.decontaminate, {"documents": dataset}, seed)
+        for dataset in _datasets(recipe)
+    ]
+    return made
+
+
+def _training(recipe: Recipe) -> list[Step]:
+    """One tokenizer for all mixes, then each arm."""
+    parts = {dataset: f"decontaminate/{dataset}" for dataset in _datasets(recipe)}
+    made = [Step("tokenizer", recipe.tokenizer, {f"part.{d}": key for d, key in parts.items()}, recipe.seed)]
+    for name, mix in recipe.mixes.items():
+        config = pack.PackConfig(parts=mix.parts, tokens=mix.tokens, row_tokens=recipe.row_tokens)
+        inputs = {"tokenizer": "tokenizer", **{f"part.{d}": parts[d] for d in sorted(mix.parts)}}
+        made.append(Step(f"pack/{name}", config, inputs, recipe.seed))
+    for name, arm in recipe.arms.items():
+        made += _arm(recipe, name, arm)
+    return made
+
+
+def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
+    grammar = next((key for key, config in recipe.exercises.items() if config.source == "grammar"), None)
+    heldout = {"heldout": f"exercises/{grammar}"} if grammar else {}
+    rows = {"rows": f"pack/{arm.mix}", "tokenizer": "tokenizer"}
+    made = [Step(f"pretrain/{name}", recipe.pretrain, rows, arm.seed)]
+    tested = {"base": f"pretrain/{name}"}
+    if arm.finetune:
+        inputs = {**rows, "rows": f"pack/{arm.finetune}", "checkpoint": f"pretrain/{name}"}
+        made.append(Step(f"finetune/{name}", recipe.finetune, inputs, arm.seed))
+        tested["finetuned"] = f"finetune/{name}"
+    for state, checkpoint in tested.items():
+        inputs = {"checkpoint": checkpoint, **heldout}
+        made.append(Step(f"evaluate/{name}.{state}", recipe.evaluate, inputs, recipe.seed))
+    return made
+
+
+def _datasets(recipe: Recipe) -> list[str]:
+    """The datasets that mixes read, in order of first mention."""
+    return list(dict.fromkeys(part for mix in recipe.mixes.values() for part in mix.parts))

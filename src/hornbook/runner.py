@@ -1,0 +1,192 @@
+"""Plan a recipe (pure: what is reused, built, and why), then build what is missing, step by step."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from hornbook.core.config import Machine, TeacherPlace
+from hornbook.core.progress import Progress
+from hornbook.core.shards import read_json, write_json
+from hornbook.core.store import Store, fingerprint
+from hornbook.core.tools import Tools
+from hornbook.core.workers import Workers, available_cpus, open_workers
+from hornbook.pipeline import STAGES, Recipe, Step, steps
+
+State = Literal["reuse", "resume", "build"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step with the name of what it makes, whether that exists, and why it must be built if not."""
+
+    step: Step
+    fingerprint: str
+    parts: Mapping[str, Any]
+    state: State
+    why: str
+
+
+def plan(recipe: Recipe, machine: Machine) -> list[Planned]:
+    """Every step of a recipe in order of work; reads the store and the outside inputs, changes nothing."""
+    store = Store(Path(machine.root))
+    lock = read_lock(machine, recipe.name)
+    planned: dict[str, Planned] = {}
+    for step in steps(recipe):
+        prints = {name: planned[key].fingerprint for name, key in sorted(step.inputs.items())}
+        parts = _parts(step, prints, _cache(machine))
+        print_ = fingerprint(parts)
+        state = _state(store, step.stage, print_)
+        why = "" if state == "reuse" else _why(parts, lock.get(step.key), step, planned)
+        planned[step.key] = Planned(step, print_, parts, state, why)
+    return list(planned.values())
+
+
+def execute(recipe: Recipe, machine: Machine, planned: list[Planned], progress: Progress) -> Path:
+    """Build what the plan says is missing; the folder `runs/<name>` with links to all of it.
+
+    Raises a HornbookError; whatever was finished before it is kept and reused by the next run.
+    """
+    store = Store(Path(machine.root))
+    folders = {p.step.key: store.folder(p.step.stage, p.fingerprint) for p in planned}
+    width = max(len(p.step.key) for p in planned)
+    with _workers(machine) as workers:
+        for number, item in enumerate(planned, 1):
+            head = f"[{number:>2}/{len(planned)}] {item.step.key:<{width}}"
+            if store.has(item.step.stage, item.fingerprint):
+                progress.say(f"{head}  reused {item.fingerprint}")
+                continue
+            progress.say(f"{head}  {item.why}")
+            seconds = _build(item, folders, store, _tools(item.step, machine, workers, progress))
+            progress.say(f"{'':>{len(head)}}  done in {seconds:.0f}s: {summary(store, item)}")
+    return _link(recipe, machine, planned, folders)
+
+
+def summary(store: Store, item: Planned) -> str:
+    """The counts of a finished step that a person asks for first."""
+    counts = store.manifest(item.step.stage, item.fingerprint)["counts"]
+    shown = {k: v for k, v in counts.items() if "." not in k}
+    return ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:,.4g}" for k, v in shown.items())
+
+
+def read_lock(machine: Machine, name: str) -> dict[str, Any]:
+    """What the last finished run of this name was made from: step -> the parts of its fingerprint."""
+    path = Path(machine.root) / "runs" / name / "lock.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _parts(step: Step, prints: Mapping[str, str], cache: Path) -> dict[str, Any]:
+    stage = STAGES[step.stage]
+    identity = dict(stage.identity(step.config, cache)) if stage.identity else {}
+    if step.teacher:
+        identity["teacher"] = step.teacher
+    return {
+        "stage": step.stage,
+        "version": stage.version,
+        "config": step.config.model_dump(mode="json"),
+        "seed": step.seed,
+        "identity": identity,
+        "inputs": dict(prints),
+    }
+
+
+def _state(store: Store, stage: str, print_: str) -> State:
+    if store.has(stage, print_):
+        return "reuse"
+    return "resume" if store.partial(stage, print_).exists() else "build"
+
+
+def _why(
+    parts: Mapping[str, Any], before: Mapping[str, Any] | None, step: Step, planned: Mapping[str, Planned]
+) -> str:
+    """What differs from the last finished run of the same name, in words."""
+    if before is None:
+        return "not built yet"
+    rebuilt = (key for key in step.inputs.values() if planned[key].state != "reuse")
+    changed = [f"{key} is rebuilt" for key in rebuilt]
+    changed += [
+        f"{k} {before.get(k)} -> {parts[k]}" for k in ("version", "seed") if parts[k] != before.get(k)
+    ]
+    changed += [f"{k}: {a!r} -> {b!r}" for k, a, b in _differences(before.get("config", {}), parts["config"])]
+    changed += [f"{k} changed" for k, _, _ in _differences(before.get("identity", {}), parts["identity"])]
+    changed += [
+        f"{step.inputs.get(name, name)} is another one"
+        for name, _, _ in _differences(before.get("inputs", {}), parts["inputs"])
+        if name not in step.inputs or planned[step.inputs[name]].state == "reuse"
+    ]
+    return "; ".join(changed) or "its folder is gone from the store"
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+    elif old != new:
+        yield prefix, old, new
+
+
+def _build(item: Planned, folders: Mapping[str, Path], store: Store, tools: Tools) -> float:
+    inputs = {name: folders[key] for name, key in item.step.inputs.items()}
+    begun = time.monotonic()
+    with store.building(item.step.stage, item.fingerprint) as out:
+        try:
+            counts = STAGES[item.step.stage].run(item.step.config, inputs, out, tools)
+        except BaseException:
+            store.interrupted(item.step.stage, item.fingerprint, time.monotonic() - begun)
+            raise
+        seconds = time.monotonic() - begun
+        store.publish(item.step.stage, item.fingerprint, item.parts, counts, seconds)
+    return seconds
+
+
+@contextmanager
+def _workers(machine: Machine) -> Iterator[Workers]:
+    workers = open_workers(machine.engine, machine.workers or available_cpus())
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def _tools(step: Step, machine: Machine, workers: Workers, progress: Progress) -> Tools:
+    from hornbook.sandbox import Sandbox
+    from hornbook.teachers import open_teacher
+
+    cache = _cache(machine)
+    teacher = None
+    if step.teacher:
+        place = machine.teachers.get(step.teacher, TeacherPlace())
+        teacher = partial(open_teacher, step.teacher, place, cache, progress)
+    sandbox = partial(Sandbox, workers=workers.count, require_isolation=machine.require_isolation)
+    return Tools(step.seed, workers, progress, machine, teacher, sandbox, cache)
+
+
+def _cache(machine: Machine) -> Path:
+    return Path(machine.root) / "cache"
+
+
+def _link(recipe: Recipe, machine: Machine, planned: list[Planned], folders: Mapping[str, Path]) -> Path:
+    """`runs/<name>`: a link for each step, the report, the resolved recipe and the lock, the lock last."""
+    run = Path(machine.root) / "runs" / recipe.name
+    run.mkdir(parents=True, exist_ok=True)
+    for key, folder in folders.items():
+        _point(run / "steps" / key, folder)
+    for name in ("report.html", "results.json"):
+        _point(run / name, folders["report"] / name)
+    write_json(run / "recipe.json", recipe.model_dump(mode="json"))
+    write_json(run / "lock.json", {p.step.key: {"fingerprint": p.fingerprint, **p.parts} for p in planned})
+    return run
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` a relative symbolic link to `target`, replacing what it was."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink() or link.exists():
+        link.unlink()
+    link.symlink_to(os.path.relpath(target, link.parent))
