@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from hornbook.core.config import Config, Machine, parse, read_toml
+from hornbook.core.errors import ConfigError, InputError
+
+
+class Inner(Config):
+    keep_share: float = Field(0.3, gt=0, le=1)
+
+
+class Outer(Config):
+    inner: Inner
+    table: dict[str, Inner] = Field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"inner": {"keep_shar": 0.2}}, r"my.toml: unknown key inner.keep_shar; did you mean keep_share\?"),
+        ({"inner": {"keep_share": 7.0}}, r"inner.keep_share is 7.0; it should be less than or equal to 1"),
+        ({"inner": {"keep_share": "half"}}, r"inner.keep_share is 'half'; it should be a valid number"),
+        ({"inner": {}, "table": {"a": {"kept": 1}}}, r"unknown key table.a.kept; did you mean keep_share|known keys"),
+        ({}, r"inner is missing"),
+    ],
+)
+def test_an_error_names_file_key_value_and_what_is_allowed(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(Outer, values, "my.toml")
+
+
+def test_whole_numbers_and_lists_of_toml_are_taken_as_floats_and_tuples() -> None:
+    config = parse(Outer, {"inner": {"keep_share": 1}, "names": ["a", "b"]}, "x")
+    assert (config.inner.keep_share, config.names) == (1.0, ("a", "b"))
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Machine().workers = 3
+
+
+def test_a_missing_and_a_broken_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_toml(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("a = [1,\n")
+    with pytest.raises(ConfigError, match="not TOML.*line 2|not TOML"):
+        read_toml(broken)
