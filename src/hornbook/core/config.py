@@ -7,10 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hornbook.core.errors import ConfigError, InputError
-from hornbook.core.records import to_json
 
 
 class Config(BaseModel):
@@ -67,7 +67,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse(kind: type[C], values: dict[str, Any], where: str) -> C:
     """Values as a config; ConfigError names `where`, key, value and what is allowed."""
     try:
-        return kind.model_validate_json(to_json(values))  # JSON mode: an array is a tuple
+        return kind.model_validate_json(orjson.dumps(values))  # JSON mode: an array is a tuple
     except ValidationError as error:
         lines = [_explain(problem, kind) for problem in error.errors()]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error

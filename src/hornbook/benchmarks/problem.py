@@ -1,0 +1,29 @@
+"""One problem of a benchmark: what a model sees, what it should write, and how that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+from hornbook.core.records import text_id, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A prompt and its proof: `prompt + solution` is a whole program that `tests` accepts.
+
+    `tests` is source text that defines `check(candidate)`, called with the function named `entry_point`.
+    """
+
+    id: str
+    prompt: str
+    solution: str
+    tests: str
+    entry_point: str
+    benchmark: str
+    concepts: tuple[str, ...] = ()
+
+
+def problems_hash(problems: Sequence[Problem]) -> str:
+    """A hash of everything in the problems: equal hashes are the same benchmark to the letter."""
+    return text_id(to_json([astuple(problem) for problem in problems]))

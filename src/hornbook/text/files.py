@@ -1,0 +1,162 @@
+"""Files as input: what is in them (identity), and their lines, however long or broken."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import xxhash
+
+from hornbook.core.shards import write_bytes
+
+CHUNK_BYTES = 1 << 20
+PACKED_CHUNK_BYTES = 1 << 14
+"""Small, since a chunk may unpack to many times its size."""
+_SETTLED_NS = 2_000_000_000
+"""A file changed this shortly before it was hashed may change again under the same mtime: not indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file found in a folder: its name relative to that folder with forward slashes, where it is, its size."""
+
+    name: str
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+def walk(folder: Path, suffix: str = "", skip: frozenset[str] = frozenset()) -> Iterator[Found]:
+    """All regular files below a folder whose name ends in `suffix`, sorted by name within each folder.
+
+    Folders named in `skip`, and links to folders, are not entered.
+    """
+    waiting = [(str(folder), "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        with os.scandir(place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and entry.name not in skip:
+                waiting.append((entry.path, f"{prefix}{entry.name}/"))
+            elif not is_folder and entry.name.endswith(suffix) and entry.is_file():
+                state = entry.stat()
+                yield Found(prefix + entry.name, entry.path, state.st_size, state.st_mtime_ns)
+
+
+def found_file(path: Path) -> Found:
+    """One file by its path."""
+    state = path.stat()
+    return Found(path.name, str(path), state.st_size, state.st_mtime_ns)
+
+
+def files_identity(files: Mapping[str, Found], index_path: Path | None = None) -> str:
+    """The hash of all names and contents, independent of where the files are; an unreadable file counts as such.
+
+    With `index_path`, a file whose size and modification time are as in the index is not read again.
+    """
+    index: dict[str, list[int | str]] = {}
+    if index_path is not None and index_path.exists():
+        with contextlib.suppress(OSError, orjson.JSONDecodeError):  # a lost index costs time alone
+            index = orjson.loads(index_path.read_bytes())
+    hasher = xxhash.xxh3_128()
+    fresh: dict[str, list[int | str]] = {}
+    settled_before = time.time_ns() - _SETTLED_NS
+    for name in sorted(files):
+        file = files[name]
+        known = index.get(file.path)
+        if known is None or known[:2] != [file.size_bytes, file.mtime_ns]:
+            known = [file.size_bytes, file.mtime_ns, _content_hash(file.path)]
+            if file.mtime_ns < settled_before:
+                fresh[file.path] = known
+        hasher.update(f"{name}\0{known[2]}\n".encode("utf-8", "surrogatepass"))
+    if index_path is not None and fresh:
+        write_bytes(index_path, orjson.dumps({**index, **fresh}))
+    return hasher.hexdigest()
+
+
+def _content_hash(path: str) -> str:
+    hasher = xxhash.xxh3_128()
+    try:
+        for chunk in _plain_chunks(Path(path)):
+            hasher.update(chunk)
+    except OSError:
+        return "unreadable"
+    return hasher.hexdigest()
+
+
+class Truncated(Exception):
+    """A compressed file ends, or breaks, before its end mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file: its number from 1, its first bytes, and how many bytes it has in all."""
+
+    number: int
+    data: bytes
+    size_bytes: int
+
+
+def lines(path: Path, max_line_bytes: int) -> Iterator[Line]:
+    """The lines of a plain, .gz or .zst file, in bounded memory.
+
+    Of a line longer than `max_line_bytes` only that much is kept. Truncated is raised after the last whole
+    chunk of a damaged compressed file.
+    """
+    chunks = CHUNKS.get(path.suffix, _plain_chunks)
+    number, kept, size = 1, bytearray(), 0
+    for chunk in chunks(path):
+        *whole, rest = chunk.split(b"\n")
+        for part in whole:
+            kept += part[: max(max_line_bytes - len(kept), 0)]
+            yield Line(number, bytes(kept), size + len(part))
+            number, size = number + 1, 0
+            kept.clear()
+        kept += rest[: max(max_line_bytes - len(kept), 0)]
+        size += len(rest)
+    if size:
+        yield Line(number, bytes(kept), size)
+
+
+def _plain_chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _gzip_chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Truncated(str(error)) from error
+
+
+def _zstd_chunks(path: Path) -> Iterator[bytes]:
+    import zstandard
+
+    with path.open("rb") as file:
+        frame, rest, inside = zstandard.ZstdDecompressor().decompressobj(), b"", False
+        while chunk := rest or file.read(PACKED_CHUNK_BYTES):
+            try:
+                yield frame.decompress(chunk)
+            except zstandard.ZstdError as error:
+                raise Truncated(str(error)) from error
+            inside, rest = not frame.eof, frame.unused_data
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+    if inside:
+        raise Truncated("the file ends inside a zstd frame")
+
+
+CHUNKS: dict[str, Callable[[Path], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}
