@@ -34,7 +34,11 @@ SKIPPED = {"pack", "report"}
 def page() -> str:
     """The whole page."""
     sections = [HEAD, "## The recipe\n", *_section(Recipe, "")]
-    sections += ["## The machine file\n", "Given with `--machine FILE` or HORNBOOK_MACHINE.\n", *_section(Machine, "")]
+    sections += [
+        "## The machine file\n",
+        "Given with `--machine FILE` or HORNBOOK_MACHINE.\n",
+        *_section(Machine, ""),
+    ]
     return "\n".join(sections)
 
 
@@ -48,7 +52,9 @@ def _section(config: type[BaseModel], prefix: str) -> Iterator[str]:
             key = f"{prefix}{name}"
             inside += [(f"{key}.NAME" if "dict" in str(field.annotation) else key, kind) for kind in nested]
         else:
-            rows.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {notes.get(name, '')} |")
+            rows.append(
+                f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {notes.get(name, '')} |"
+            )
     if rows:
         yield "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *rows, ""])
     for key, kind in inside:
@@ -71,26 +77,36 @@ def _field_notes(config: type[BaseModel]) -> dict[str, str]:
             continue
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
         for field, note in zip(tree.body, tree.body[1:], strict=False):  # type: ignore[attr-defined]
-            if isinstance(field, ast.AnnAssign) and isinstance(note, ast.Expr) and isinstance(note.value, ast.Constant):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(note, ast.Expr)
+                and isinstance(note.value, ast.Constant)
+            ):
                 notes[ast.unparse(field.target)] = " ".join(str(note.value.value).split()).replace("|", "\\|")
     return notes
 
 
 def _type(annotation: Any) -> str:
-    text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+    text = (
+        annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+    )
     return text.replace("typing.", "").replace("|", "or").replace("NoneType", "none")
 
 
 def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
-    bounds = [str(m) for m in field.metadata if any(hasattr(m, a) for a in ("gt", "ge", "lt", "le", "min_length"))]
+    bounds = [
+        str(m) for m in field.metadata if any(hasattr(m, a) for a in ("gt", "ge", "lt", "le", "min_length"))
+    ]
     shown = "required" if value is PydanticUndefined else f"`{value!r}`"
     return f"{shown} {_range(field.metadata)}".strip() if bounds else shown
 
 
 def _range(metadata: list[Any]) -> str:
     signs = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}", "min_length": "at least {} long"}
-    found = [text.format(getattr(m, name)) for m in metadata for name, text in signs.items() if hasattr(m, name)]
+    found = [
+        text.format(getattr(m, name)) for m in metadata for name, text in signs.items() if hasattr(m, name)
+    ]
     return f"({', '.join(found)})"
 
 

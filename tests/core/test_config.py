@@ -25,7 +25,10 @@ class Outer(Config):
         ({"inner": {"keep_shar": 0.2}}, r"my.toml: unknown key inner.keep_shar; did you mean keep_share\?"),
         ({"inner": {"keep_share": 7.0}}, r"inner.keep_share is 7.0; it should be less than or equal to 1"),
         ({"inner": {"keep_share": "half"}}, r"inner.keep_share is 'half'; it should be a valid number"),
-        ({"inner": {}, "table": {"a": {"kept": 1}}}, r"unknown key table.a.kept; did you mean keep_share|known keys"),
+        (
+            {"inner": {}, "table": {"a": {"kept": 1}}},
+            r"unknown key table.a.kept; did you mean keep_share|known keys",
+        ),
         ({}, r"inner is missing"),
     ],
 )
@@ -49,5 +52,5 @@ def test_a_missing_and_a_broken_file_are_told_apart(tmp_path: Path) -> None:
         read_toml(tmp_path / "none.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("a = [1,\n")
-    with pytest.raises(ConfigError, match="not TOML.*line 2|not TOML"):
+    with pytest.raises(ConfigError, match=r"not TOML.*line 2|not TOML"):
         read_toml(broken)

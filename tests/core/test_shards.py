@@ -34,7 +34,9 @@ def test_documents_come_back_as_they_went_in(tmp_path: Path) -> None:
 
 
 def test_a_drop_keeps_its_document_reason_and_detail(tmp_path: Path) -> None:
-    counts = write_shard(tmp_path, shard_name(0), [], [Drop(_document("spam"), "generated", "line 1 says so")])
+    counts = write_shard(
+        tmp_path, shard_name(0), [], [Drop(_document("spam"), "generated", "line 1 says so")]
+    )
     (row,) = read_table(shards(tmp_path, "dropped")[0]).to_pylist()
     assert (row["text"], row["reason"], row["detail"]) == ("spam", "generated", "line 1 says so")
     assert counts == {"kept": 0, "dropped": 1, "dropped.generated": 1}

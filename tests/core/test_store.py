@@ -68,7 +68,7 @@ def test_a_second_builder_of_the_same_thing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="No space left.*run again"), explained(tmp_path):
+    with pytest.raises(StoreError, match=r"No space left.*run again"), explained(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(FileNotFoundError), explained(tmp_path):
         raise FileNotFoundError(errno.ENOENT, "a bug of ours is not hidden")

@@ -1,0 +1,223 @@
+"""Batched completion with a static cache of keys and values, and the likelihood of given completions.
+
+Both put end-of-text in front: that is what a model saw before every document it was trained on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hornbook.core.errors import ConfigError
+from hornbook.model.phi import Cache, Phi
+from hornbook.model.tokenizer import Tokenizer
+
+SCORED_TOKENS = 8192
+"""Tokens of a forward pass that scores."""
+COMPACT_BELOW = 0.75
+"""Finished sequences leave the batch once the others are less than this share of it."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    """0 takes the likeliest token."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that together have this probability."""
+    stop: tuple[str, ...] = ()
+    """A completion ends before the first of these."""
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote after a prompt."""
+
+    text: str
+    tokens: int
+    """Tokens drawn, the end or stop string included."""
+    ended: Literal["end", "stop", "length"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely a model finds a completion: its log-probability in nats, and what to divide it by."""
+
+    log_probability: float
+    tokens: int
+    characters: int
+    bytes: int
+
+
+def generate(
+    model: Phi, tokenizer: Tokenizer, prompts: Sequence[str], sampling: Sampling, seeds: Sequence[int] = ()
+) -> list[Completion]:
+    """A completion of each prompt; `seeds` holds one seed a prompt where temperature is above 0.
+
+    What a prompt gets depends on its seed, not on the prompts beside it (but for rounding). A prompt longer than
+    the model's context less max_new_tokens loses its beginning.
+    """
+    context = model.config.context_tokens
+    if sampling.max_new_tokens >= context:
+        raise ConfigError(
+            f"max_new_tokens is {sampling.max_new_tokens}; the model's context has {context} tokens"
+        )
+    if sampling.temperature > 0 and len(seeds) != len(prompts):
+        raise ConfigError(f"sampling {len(prompts)} prompts needs as many seeds, not {len(seeds)}")
+    room = context - sampling.max_new_tokens
+    encoded = [[tokenizer.end_of_text, *ids][-room:] for ids in tokenizer.encode_batch(prompts)]
+    order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
+    found: dict[int, Completion] = {}
+    for start in range(0, len(order), sampling.batch_size):
+        chosen = order[start : start + sampling.batch_size]
+        dice = [random.Random(seeds[i] if seeds else 0) for i in chosen]
+        batch = _Batch(model, tokenizer, sampling, [encoded[i] for i in chosen], dice)
+        found |= dict(zip(chosen, batch.completions(), strict=True))
+    return [found[i] for i in range(len(prompts))]
+
+
+class _Batch:
+    """Sequences that are written together, one token each a step."""
+
+    def __init__(
+        self,
+        model: Phi,
+        tokenizer: Tokenizer,
+        sampling: Sampling,
+        prompts: Sequence[list[int]],
+        dice: Sequence[random.Random],
+    ) -> None:
+        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+        self.prompts, self.dice = prompts, dice
+        self.written: list[list[int]] = [[] for _ in prompts]
+        self.ended: list[Literal["end", "stop", "length"] | None] = [None] * len(prompts)
+        self.rows = list(range(len(prompts)))
+        """Which sequence stands in each row of the batch."""
+        self.tail_tokens = 1 + max((len(text.encode()) for text in sampling.stop), default=0)
+        """Tokens at the end that can hold a stop string that has just come about."""
+
+    @torch.inference_mode()
+    def completions(self) -> list[Completion]:
+        device, dtype = self.model.head.weight.device, self.model.head.weight.dtype
+        longest = max(map(len, self.prompts))
+        padding = torch.tensor([longest - len(ids) for ids in self.prompts], device=device)
+        padded = [[self.tokenizer.end_of_text] * (longest - len(ids)) + ids for ids in self.prompts]
+        cache = Cache(self.model.config, padding, longest + self.sampling.max_new_tokens, dtype)
+        tokens = torch.tensor(padded, device=device)
+        for _ in range(self.sampling.max_new_tokens):
+            logits = self.model.head(self.model.hidden(tokens, cache)[:, -1])
+            tokens = choose(logits.float(), self.sampling, [self.dice[i] for i in self.rows])[:, None]
+            self._write(tokens[:, 0].tolist())
+            going = [row for row, i in enumerate(self.rows) if not self.ended[i]]
+            if not going:
+                break
+            if len(going) < COMPACT_BELOW * len(self.rows):
+                kept = torch.tensor(going, device=device)
+                cache.keep(kept)
+                tokens = tokens[kept]
+                self.rows = [self.rows[row] for row in going]
+        return [self._completion(i) for i in range(len(self.prompts))]
+
+    def _write(self, drawn: Sequence[int]) -> None:
+        """Add a token to each sequence that goes on, and end those that are done."""
+        live = [(i, token) for i, token in zip(self.rows, drawn, strict=True) if not self.ended[i]]
+        for i, token in live:
+            self.written[i].append(token)
+            if token == self.tokenizer.end_of_text:
+                self.ended[i] = "end"
+        if self.sampling.stop:
+            tails = self.tokenizer.decode_batch([self.written[i][-self.tail_tokens :] for i, _ in live])
+            for (i, _), tail in zip(live, tails, strict=True):
+                if not self.ended[i] and any(stop in tail for stop in self.sampling.stop):
+                    self.ended[i] = "stop"
+
+    def _completion(self, i: int) -> Completion:
+        ids = self.written[i]
+        text = self.tokenizer.decode(ids[:-1] if self.ended[i] == "end" else ids)
+        cuts = [text.find(stop) for stop in self.sampling.stop if stop in text]
+        return Completion(text[: min(cuts, default=len(text))], len(ids), self.ended[i] or "length")
+
+
+def choose(logits: Tensor, sampling: Sampling, dice: Sequence[random.Random]) -> Tensor:
+    """The next token [B] from logits [B, V]: the likeliest, or drawn from the nucleus (Holtzman et al. 2020)."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    probabilities, tokens = (logits / sampling.temperature).softmax(-1).sort(-1, descending=True)
+    reached = probabilities.cumsum(-1)
+    probabilities = probabilities.where(reached - probabilities < sampling.top_p, 0.0)
+    reached = probabilities.cumsum(-1)
+    thrown = torch.tensor([die.random() for die in dice], device=logits.device)[:, None] * reached[:, -1:]
+    places = (reached <= thrown).sum(-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
+    return tokens.gather(-1, places)[:, 0]
+
+
+def score(model: Phi, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+    """The likelihood of each (prompt, completion), encoded apart, with end-of-text in front and none behind.
+
+    Where a pair exceeds the context, each token is predicted from at least the half of the context before it.
+    """
+    totals = [0.0] * len(pairs)
+    lengths: list[int] = []
+    windows: list[_Window] = []
+    for i, (prompt, completion) in enumerate(pairs):
+        before, after = tokenizer.encode_pair(prompt, completion)
+        lengths.append(len(after))
+        ids = [tokenizer.end_of_text, *before, *after]
+        windows += _windows(i, ids, 1 + len(before), model.config.context_tokens)
+    for batch in _batches(sorted(windows, key=lambda w: len(w.ids))):
+        for window, value in zip(batch, _log_probabilities(model, batch), strict=True):
+            totals[window.pair] += value
+    return [
+        Score(total, length, len(completion), len(completion.encode()))
+        for total, length, (_, completion) in zip(totals, lengths, pairs, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """At most a context of a pair's ids; those from `first` on are scored."""
+
+    pair: int
+    ids: list[int]
+    first: int
+
+
+def _windows(pair: int, ids: list[int], first: int, context: int) -> Iterator[_Window]:
+    """Windows that score each id from `first` on once."""
+    while first < len(ids):
+        end = min(len(ids), max(context, first + context // 2))
+        begin = max(0, end - context)
+        yield _Window(pair, ids[begin:end], first - begin)
+        first = end
+
+
+def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
+    """Windows of rising length, in groups of at most SCORED_TOKENS once padded."""
+    group: list[_Window] = []
+    for window in windows:
+        if group and len(window.ids) * (len(group) + 1) > SCORED_TOKENS:
+            yield group
+            group = []
+        group.append(window)
+    if group:
+        yield group
+
+
+@torch.inference_mode()
+def _log_probabilities(model: Phi, windows: Sequence[_Window]) -> list[float]:
+    """The summed log-probability of each window's scored ids; padding stands at the right, where none looks."""
+    longest = max(len(window.ids) for window in windows)
+    padded = [window.ids + [0] * (longest - len(window.ids)) for window in windows]
+    tokens = torch.tensor(padded, device=model.head.weight.device)
+    logs = model(tokens[:, :-1]).float().log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0].double()
+    return [
+        logs[row, window.first - 1 : len(window.ids) - 1].sum().item() for row, window in enumerate(windows)
+    ]

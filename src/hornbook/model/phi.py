@@ -1,0 +1,184 @@
+"""The decoder of phi-1: attention and MLP in parallel on one LayerNorm, rotary on part of each head.
+
+The architecture is that of transformers' PhiForCausalLM, with which its logits agree. Shapes in names of
+comments: B sequences, T positions, C width, H heads, D dimensions of a head, V vocabulary rows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hornbook.model.config import SIZES, PhiConfig
+
+__all__ = ["SIZES", "Cache", "Phi", "PhiConfig", "attention"]
+
+INITIAL_STD = 0.02
+IGNORED = -100
+"""A target that adds nothing to the loss."""
+
+
+class Cache:
+    """Keys and values of the positions already read, in one buffer of fixed size.
+
+    `padding` [B] counts the positions at the left of each sequence that hold no token.
+    """
+
+    def __init__(self, config: PhiConfig, padding: Tensor, room: int, dtype: torch.dtype) -> None:
+        shape = (config.layers, 2, len(padding), config.heads, room, config.head_dims)
+        self.keys_values = torch.zeros(shape, dtype=dtype, device=padding.device)
+        self.padding = padding
+        self.filled = 0
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store [B, H, T, D] keys and values after those filled; return all of them so far."""
+        end = self.filled + k.shape[2]
+        kept = self.keys_values[layer]
+        kept[0, :, :, self.filled : end] = k
+        kept[1, :, :, self.filled : end] = v
+        return kept[0, :, :, :end], kept[1, :, :, :end]
+
+    def positions(self, length: int) -> Tensor:
+        """[B, T] position of each of the next `length` slots within its own sequence; padding stands at 0."""
+        slots = torch.arange(self.filled, self.filled + length, device=self.padding.device)
+        return (slots - self.padding[:, None]).clamp(min=0)
+
+    def mask(self, length: int) -> Tensor:
+        """[B, 1, T, filled + T] True where a slot may look: itself, and earlier tokens that are not padding."""
+        keys = torch.arange(self.filled + length, device=self.padding.device)
+        queries = keys[self.filled :, None]
+        earlier = (keys <= queries) & (keys >= self.padding[:, None, None])
+        return (earlier | (keys == queries))[:, None]
+
+    def keep(self, sequences: Tensor) -> None:
+        """Go on with these sequences only."""
+        self.keys_values = self.keys_values[:, :, sequences]
+        self.padding = self.padding[sequences]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, blocks: int = 0) -> Tensor:
+    """Causal softmax(q k' / sqrt D) v over [B, H, T, D]; both paths compute the same.
+
+    `blocks` = 0 uses torch's fused kernel (FlashAttention on CUDA). Otherwise queries are cut into that many
+    blocks, each multiplied only with the keys it may see: on two CPU cores this is the faster form to train with.
+    """
+    if not blocks:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+    length = q.shape[2]
+    size = -(-length // blocks)
+    q = q * q.shape[-1] ** -0.5
+    later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
+    outs = []
+    for start in range(0, length, size):
+        end = min(start + size, length)
+        scores = q[:, :, start:end] @ k[:, :, :end].transpose(2, 3)
+        hidden = F.pad(later[: end - start, : end - start], (start, 0))
+        weights = scores.masked_fill(hidden, float("-inf")).softmax(-1, dtype=torch.float32).to(v.dtype)
+        outs.append(F.dropout(weights, dropout, training=dropout > 0) @ v[:, :, :end])
+    return torch.cat(outs, dim=2)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the leading dims of [B, H, T, D] by [T, dims/2] or [B, 1, T, dims/2] angles (RoFormer, halves paired)."""
+    half = cos.shape[-1]
+    a, b, rest = torch.split(x, [half, half, x.shape[-1] - 2 * half], dim=-1)
+    return torch.cat(((a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype), rest), dim=-1)
+
+
+class Layer(nn.Module):
+    """x + attention(norm x) + mlp(norm x)."""
+
+    def __init__(self, config: PhiConfig, dropout: float, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.heads = config.heads
+        self.widths = [config.width] * 3 + [config.mlp_width]
+        self.dropout = dropout
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.qkv_fc1 = nn.Linear(config.width, sum(self.widths))
+        self.dense = nn.Linear(config.width, config.width)
+        self.fc2 = nn.Linear(config.mlp_width, config.width)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, blocks: int, cache: Cache | None, mask: Tensor | None
+    ) -> Tensor:
+        q, k, v, hidden = torch.split(self.qkv_fc1(self.norm(x)), self.widths, dim=-1)
+        q, k, v = (part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in (q, k, v))
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        dropout = self.dropout if self.training else 0.0
+        if cache is None:
+            read = attention(q, k, v, dropout, blocks)
+        else:
+            read = F.scaled_dot_product_attention(q, *cache.append(self.index, k, v), attn_mask=mask)
+        attended = self.dense(read.transpose(1, 2).flatten(2))
+        thought = self.fc2(F.gelu(hidden, approximate="tanh"))
+        return x + F.dropout(attended, dropout, self.training) + F.dropout(thought, dropout, self.training)
+
+
+class Phi(nn.Module):
+    """Token ids [B, T] -> logits [B, T, V]."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: PhiConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        self.attention_blocks = 0
+        self.embed = nn.Embedding(config.vocabulary_rows, config.width)
+        self.layers = nn.ModuleList(Layer(config, dropout, index) for index in range(config.layers))
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.head = nn.Linear(config.width, config.vocabulary_rows)
+        self.reset_angles()
+
+    def initialise(self, seed: int) -> Phi:
+        """Weights ~ N(0, 0.02), biases 0, norms 1, as PhiForCausalLM starts; the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=INITIAL_STD, generator=generator)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        return self
+
+    def reset_angles(self) -> Phi:
+        """cos and sin [context, rotary_dims / 2] of position x base^(-2i / rotary_dims), anew."""
+        dims = self.config.rotary_dims
+        device = self.head.weight.device
+        frequencies = self.config.rotary_base ** -(
+            torch.arange(0, dims, 2, device=device, dtype=torch.float32) / dims
+        )
+        angles = torch.arange(self.config.context_tokens, device=device)[:, None] * frequencies
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+        return self
+
+    def hidden(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """The final norm's output [B, T, C]; with a cache, `tokens` go on from the positions it holds."""
+        length = tokens.shape[1]
+        x, mask = self.embed(tokens), None
+        if cache is None:
+            cos, sin = self.cos[:length], self.sin[:length]
+        else:
+            positions, mask = cache.positions(length), cache.mask(length)
+            cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
+        cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+        for layer in self.layers:
+            x = layer(x, cos, sin, self.attention_blocks, cache, mask)
+        if cache is not None:
+            cache.filled += length
+        read: Tensor = self.norm(x)
+        return read
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        logits: Tensor = self.head(self.hidden(tokens, cache))
+        return logits
+
+    def loss(self, tokens: Tensor) -> Tensor:
+        """The summed cross-entropy, in nats, of each token after the first of [B, T] rows."""
+        logits = self.forward(tokens)
+        targets = F.pad(tokens[:, 1:], (0, 1), value=IGNORED)
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), reduction="sum", ignore_index=IGNORED
+        )

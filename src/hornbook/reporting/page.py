@@ -1,0 +1,140 @@
+"""The page: results drawn and set in one HTML file that asks nothing of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from hornbook.core.records import text_id
+from hornbook.reporting import samples
+from hornbook.reporting.compare import MEASURES
+from hornbook.reporting.figures import compact, curves, histogram, intervals
+from hornbook.reporting.results import losses
+
+TEMPLATES = ("report.html.j2", "report.css")
+
+
+def templates_hash() -> str:
+    """The content of everything the page is set with."""
+    return text_id("".join(_template(name) for name in TEMPLATES))
+
+
+def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> str:
+    """The report as HTML; all text from records is escaped."""
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    loader = DictLoader({name: _template(name) for name in TEMPLATES})
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= FILTERS
+    return environment.get_template(TEMPLATES[0]).render(
+        r=found,
+        css=Markup(_template("report.css")),  # ours, not a record's
+        headline=headline(found),
+        colour=_colours(found["models"]),
+        figures=_figures(found, folders),
+        written=samples.written(folders, seed),
+        contaminated=samples.contaminated(folders, seed),
+        attempts=_attempts(found, folders, seed),
+        short=SHORT,
+        excerpt=samples.excerpt,
+    )
+
+
+def headline(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to "was the better data better?": yes, no or cannot tell, and the comparison that it rests on.
+
+    It rests on the first arm against each other, before finetuning, by the probability of the gold
+    solutions: the measure that says most at small scale.
+    """
+    told = [
+        c
+        for c in found["comparisons"]
+        if c["ours"].endswith(".base") and c["measure"] == "character_probability"
+    ]
+    first = [c for c in told if c["benchmark"] != "heldout"] or told
+    if not first:
+        return {"answer": "Nothing to compare", "on": None}
+    best = max(first, key=lambda c: c["difference"][0])
+    answers = {"better": "Yes", "worse": "No", "cannot tell": "Cannot tell"}
+    return {"answer": answers[best["verdict"]], "on": best}
+
+
+def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str, Any]:
+    drawn: dict[str, Any] = {"scores": [], "labels": [], "losses": []}
+    models = found["models"]
+    colours = _colours(models)
+    for benchmark in dict.fromkeys(b for model in models.values() for b in model["benchmarks"]):
+        for measure in MEASURES:
+            rows = [
+                (name, colours[name], model["benchmarks"][benchmark][measure.key])
+                for name, model in models.items()
+                if benchmark in model["benchmarks"]
+            ]
+            caption = f"{TITLES.get(benchmark, benchmark)}: {SHORT[measure.key]}"
+            drawn["scores"].append(intervals(rows, caption, percent=measure.key == "pass_at_1"))
+    if quality := found["filter"]:
+        label, score = quality["label_histogram"], quality["score_histogram"]
+        drawn["labels"] = [
+            histogram(label["edges"], label["counts"], None, "Labels", "the teacher's label"),
+            histogram(score["edges"], score["counts"], quality["threshold"], "Scores", "the forest's score"),
+        ]
+    for stage, caption in (("pretrain", "Pretraining loss"), ("finetune", "Finetuning loss")):
+        lines = {
+            arm: (colours.get(f"{arm}.base", "s0"), [(row["tokens"], row["loss"]) for row in losses(folder)])
+            for key, folder in folders.items()
+            for arm in [key.partition("/")[2]]
+            if key.startswith(f"{stage}/")
+        }
+        if lines:
+            drawn["losses"].append(curves(lines, f"{caption}, nats a token", "tokens"))
+    return drawn
+
+
+def _attempts(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> list[dict[str, Any]]:
+    """Attempts of the last model, the one that all the work led to."""
+    if not found["models"]:
+        return []
+    name = list(found["models"])[-1]
+    return [
+        {**row, "model": name, "benchmark": benchmark}
+        for benchmark in found["models"][name]["benchmarks"]
+        for row in samples.attempts(folders[f"evaluate/{name}"], benchmark, seed, 2)
+    ]
+
+
+def _colours(models: Mapping[str, Any]) -> dict[str, str]:
+    arms = list(dict.fromkeys(model["arm"] for model in models.values()))
+    return {name: f"s{arms.index(model['arm']) % 6} {model['state']}" for name, model in models.items()}
+
+
+def _template(name: str) -> str:
+    return (files("hornbook.reporting") / name).read_text(encoding="utf-8")
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+TITLES = {"humaneval": "HumanEval", "heldout": "Held-out exercises"}
+SHORT = {
+    "character_probability": "probability per character",
+    "bits_per_byte": "bits per byte",
+    "pass_at_1": "pass@1",
+}
+FILTERS: dict[str, Any] = {
+    "count": lambda n: f"{n:,}" if isinstance(n, int) else f"{n:,.4g}",
+    "compact": compact,
+    "percent": lambda share, digits=1: f"{100 * share:.{digits}f}%",
+    "signed": lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−"),
+    "duration": _duration,
+    "title": lambda name: TITLES.get(name, name),
+    "words": lambda code: str(code).replace("_", " "),
+}

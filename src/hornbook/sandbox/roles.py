@@ -1,0 +1,160 @@
+"""What a forked process does: be the program, grade it from outside, or both in one."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from types import CodeType, ModuleType
+from typing import Any
+
+from hornbook.sandbox import wire
+from hornbook.sandbox.link import CANDIDATE_OPERATIONS, Link, describe
+
+REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
+REASON_CHARACTERS = 500
+
+
+def be_candidate(job: socket.socket, line: socket.socket) -> None:
+    """Run the program, then answer the grader's calls; what the grader tests never comes here."""
+    order = wire.receive(job)
+    link = Link(line, CANDIDATE_OPERATIONS)
+    try:
+        link.exports.append(load(order["code"]))
+    except BaseException as error:
+        wire.send(line, ["raise", describe(error), None])
+        return
+    wire.send(line, ["value", None, None])
+    link.serve()
+
+
+def be_grader(job: socket.socket, line: socket.socket) -> None:
+    """Run the tests against a program in another process and say, with the token, what they proved."""
+    order = wire.receive(job)
+    link = Link(line, {"call": _call, "next": next, "get": _get, "set": _set, "iter": iter})
+    try:
+        _grade(link, order["tests"], order["entry_point"])
+        outcome, reason = "passed", ""
+    except BaseException as error:
+        outcome, reason = classify(error, order["tests"])
+    if link.broken:
+        outcome, reason = "failed", "the program was gone before the tests were over"
+    wire.send(job, [order["token"], outcome, reason])
+
+
+def be_whole(job: socket.socket, line: socket.socket | None) -> None:
+    """Run program and tests in this one process; the token is read only after the last test."""
+    order = wire.receive(job)
+    tests = order["tests"]
+    clean = dict(vars(builtins))
+    try:
+        code = compile(tests, "<tests>", "exec") if tests else None
+        module = load(order["code"])
+        if code:
+            names = {**vars(module), "__name__": "tests", "__builtins__": clean}
+            names.pop("check", None)
+            exec(code, names)
+            if "check" in names and order["entry_point"]:
+                names["check"](getattr(module, order["entry_point"]))
+        answer = [wire.receive(job), "passed", ""]
+    except BaseException as error:
+        answer = ["", *classify(error, tests)]
+    wire.send(job, answer)
+
+
+def load(code: str) -> ModuleType:
+    """The program as a real module named `solution`, run to its end."""
+    module = ModuleType("solution")
+    sys.modules["solution"] = module
+    exec(compile(code, "<solution>", "exec"), vars(module))
+    return module
+
+
+def classify(error: BaseException, tests: str = "") -> tuple[str, str]:
+    """The outcome and reason that an exception stands for."""
+    kind, text, number = describe(error)
+    if isinstance(error, AssertionError):
+        text = " ".join(filter(None, (_failed_line(error, tests), text)))
+    reason = f"{kind}: {text}".removesuffix(": ")[:REASON_CHARACTERS]
+    if isinstance(error, MemoryError):
+        return "memory", reason
+    if isinstance(error, OSError) and number in REFUSED:
+        return "forbidden", reason
+    return "failed", reason
+
+
+def _failed_line(error: BaseException, tests: str) -> str:
+    """The line of the tests that an exception came from."""
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<tests>"
+    ]
+    source = tests.splitlines()
+    return source[lines[-1] - 1].strip() if lines and lines[-1] and lines[-1] <= len(source) else ""
+
+
+def _grade(link: Link, tests: str, entry_point: str) -> None:
+    code = compile(tests, "<tests>", "exec")
+    link.loaded()
+    wanted = _names(code).difference(_BUILTIN_NAMES)
+    defined = link.ask("which", 0, (sorted(wanted),)) if wanted else []
+    names = {name: link.ask("get", 0, (name,)) for name in defined if name in wanted}
+    names["__name__"] = "tests"
+    candidate = link.ask("get", 0, (entry_point,)) if entry_point else None
+    exec(code, names)
+    if "check" in names and entry_point:
+        names["check"](candidate)
+
+
+_BUILTIN_NAMES = frozenset(dir(builtins)) | {"__name__", "check"}
+
+
+def _names(code: CodeType) -> set[str]:
+    """Every name that the tests use in any scope; what they do not define themselves they mean the program's own."""
+    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _call(target: Any, *args: Any, **kwargs: Any) -> Any:
+    return target(*args, **kwargs)
+
+
+def _of_tests(target: Any, name: str) -> None:
+    """Only instances of classes that the tests define let a program see their public attributes."""
+    if name.startswith("_") or type(target).__module__ != "tests":
+        raise AttributeError(f"{name} is not to be had across the sandbox")
+
+
+def _get(target: Any, name: str) -> Any:
+    _of_tests(target, name)
+    return getattr(target, name)
+
+
+def _set(target: Any, name: str, value: Any) -> None:
+    _of_tests(target, name)
+    setattr(target, name, value)
+
+
+ROLES: dict[str, Callable[[socket.socket, Any], None]] = {
+    "candidate": be_candidate,
+    "grader": be_grader,
+    "whole": be_whole,
+}
+
+
+def play(role: str, job: socket.socket, line: socket.socket | None) -> None:
+    """Do one role and leave the process for good, its output flushed."""
+    status = 1
+    try:
+        ROLES[role](job, line)
+        status = 0
+    except BaseException:
+        status = 2
+    try:
+        sys.stdout.flush()
+    except BaseException:
+        status = 3
+    os._exit(status)

@@ -1,0 +1,34 @@
+"""Token rows -> a model trained on them from nothing (the paper's phi-1-base)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+
+from hornbook.core.shards import Counts
+from hornbook.core.tools import Tools
+from hornbook.model.config import PhiConfig, Size, TrainConfig
+
+
+class PretrainConfig(TrainConfig):
+    """How a model is trained from nothing; the defaults are the paper's where it names a value."""
+
+    size: Size
+    """Layers, width and heads, by name (hornbook.model.config.SIZES)."""
+    peak_learning_rate: float = Field(1e-3, gt=0, le=1)
+    warmup_steps: int = Field(750, ge=0)
+
+
+def run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
+    """Train a new model of `size` on `rows`, with the vocabulary of `tokenizer`."""
+    from hornbook.model.loop import train
+    from hornbook.model.phi import Phi
+    from hornbook.model.rows import open_rows
+    from hornbook.model.tokenizer import load_tokenizer
+
+    tokenizer, rows = load_tokenizer(inputs["tokenizer"]), open_rows(inputs["rows"])
+    shape = PhiConfig.of_size(config.size, tokenizer.vocabulary, rows.tokens)
+    model = Phi(shape, config.dropout).initialise(tools.seed)
+    return train(model, tokenizer, rows, config, out, tools)

@@ -1,0 +1,94 @@
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import orjson
+import pytest
+
+from hornbook.core.config import TeacherPlace
+from hornbook.core.errors import StageError
+from hornbook.core.progress import Silent
+from hornbook.core.records import Document
+from hornbook.core.shards import read_table, write_shard
+from hornbook.core.tools import Tools
+from hornbook.stages.annotate import AnnotateConfig, draw_sample, excerpt, identity, run
+from hornbook.teachers import open_teacher
+
+LINES = (
+    {"match": "broken", "failed": "timeout", "detail": "no reply in 60 s"},
+    {"match": "odd", "text": "Perhaps"},
+    {"match": "good", "logprobs": {"Yes": -0.1, "No": -2.3}},
+    {"logprobs": {"Yes": -1.0, "No": -1.0}},
+)
+
+
+def tools_with(tmp_path: Path, lines: tuple[dict[str, object], ...] = LINES) -> Tools:
+    script = tmp_path / "script.jsonl"
+    script.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    place = TeacherPlace(kind="canned", path=str(script))
+    return Tools(seed=7, teacher=partial(open_teacher, "canned", place, tmp_path / "cache", Silent()))
+
+
+def corpus(folder: Path, texts: dict[str, str]) -> Path:
+    """A dataset of two shards; `texts` maps source to text."""
+    found = [Document(text, source, "code") for source, text in texts.items()]
+    write_shard(folder, "shard-00000.parquet", found[: len(found) // 2])
+    write_shard(folder, "shard-00001.parquet", found[len(found) // 2 :])
+    return folder
+
+
+def test_every_sampled_document_is_kept_with_its_label_or_the_reason_it_has_none(tmp_path: Path) -> None:
+    texts = {
+        "a/good.py": "good = 1",
+        "a/odd.py": "odd = 1",
+        "b/broken.py": "broken = 1",
+        "b/plain.py": "x = 1",
+    }
+    folder = corpus(tmp_path / "in", texts)
+    (tmp_path / "out").mkdir()
+    config = AnnotateConfig(labels=10, max_failed_share=0.5)
+    counts = run(config, {"documents": folder}, tmp_path / "out", tools_with(tmp_path))
+    rows = {row["source"]: row for row in read_table(tmp_path / "out/kept/shard-00000.parquet").to_pylist()}
+    assert counts == {"kept": 4, "dropped": 0, "labels": 2, "failed.timeout": 1, "failed.unreadable": 1}
+    assert rows["a/good.py"]["label"] == pytest.approx(0.9, abs=0.01)
+    assert rows["b/plain.py"]["label"] == 0.5
+    assert (rows["a/odd.py"]["label"], rows["a/odd.py"]["failed"]) == (None, "unreadable")
+    assert orjson.loads(rows["a/odd.py"]["raw"])["text"] == "Perhaps"
+    assert orjson.loads(rows["b/broken.py"]["raw"]) == {"failed": "timeout", "detail": "no reply in 60 s"}
+
+
+def test_too_many_failures_stop_the_stage_with_their_reasons(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "in", {f"a/{n}.py": f"broken = {n}" for n in range(10)})
+    with pytest.raises(StageError, match=r"annotate: more than 10% of 10 asks failed \(2 timeout"):
+        run(AnnotateConfig(), {"documents": folder}, tmp_path / "out", tools_with(tmp_path))
+
+
+def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="no documents"):
+        run(AnnotateConfig(), {"documents": corpus(tmp_path / "in", {})}, tmp_path, tools_with(tmp_path))
+
+
+def test_the_sample_has_the_mix_of_packages_and_lengths_of_the_corpus(tmp_path: Path) -> None:
+    texts = {
+        f"{package}/{n}.py": f"{package}{n}".ljust(length)
+        for package, length, many in (("big", 100, 400), ("big", 3000, 400), ("small", 100, 200))
+        for n in range(length, length + many)
+    }
+    folder = corpus(tmp_path / "in", texts)
+    sample = draw_sample(folder, 50, seed=1)
+    strata = Counter((d.source.split("/")[0], len(d.text) > 1000) for d in sample)
+    assert strata == {("big", False): 20, ("big", True): 20, ("small", False): 10}
+    assert sample == draw_sample(folder, 50, seed=1)
+    assert {d.id for d in sample} != {d.id for d in draw_sample(folder, 50, seed=2)}
+
+
+def test_an_excerpt_ends_with_a_line_where_one_is_near() -> None:
+    assert excerpt("short", 10) == "short"
+    assert excerpt("first line\nsecond line\nthird", 24) == "first line\nsecond line"
+    assert excerpt("x" * 100, 10) == "x" * 10
+
+
+def test_identity_follows_the_prompt(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("--- user ---\n$excerpt Good?")
+    mine = identity(AnnotateConfig(prompt=str(tmp_path / "mine.txt")), tmp_path)
+    assert mine != identity(AnnotateConfig(), tmp_path)

@@ -1,0 +1,134 @@
+"""filter: learns from the labels, keeps what scores high, and says so in numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from hornbook.core.config import parse
+from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.records import Document, documents_table
+from hornbook.core.shards import read_json, read_table, shard_name, shards, write_shard
+from hornbook.core.tools import Tools
+from hornbook.core.workers import Pool
+from hornbook.stages import filter as stage
+
+CONFIG = stage.FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
+
+
+def _document(number: int) -> Document:
+    """Even numbers are documented functions, odd ones tables of numbers."""
+    if number % 2:
+        text = f"TABLE_{number} = [" + ", ".join(str(number * n % 97) for n in range(80)) + "]\n"
+    else:
+        text = f'def add_{number}(a, b):\n    """Add {number} to the sum of a and b."""\n    return a + b + {number}\n'
+    return Document(text, f"p{number % 7}/m{number}.py", "code", {"package": f"p{number % 7}"})
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Path]:
+    found = [_document(number) for number in range(120)]
+    for start in range(0, 120, 30):
+        write_shard(tmp_path / "documents", shard_name(start // 30), found[start : start + 30])
+    labels = [None if n % 3 else float(n % 2 == 0) + 0.001 * n for n in range(60)]
+    table = documents_table(found[:60]).append_column("label", pa.array(labels, pa.float64()))
+    write_shard(tmp_path / "labels", shard_name(0), table)
+    return {"documents": tmp_path / "documents", "labels": tmp_path / "labels"}
+
+
+def _run(config: stage.FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> dict[str, float]:
+    out.mkdir(parents=True, exist_ok=True)
+    return dict(stage.run(config, inputs, out, tools))
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_keeps_the_documented_and_says_why_the_rest_went(inputs: dict[str, Path], tmp_path: Path) -> None:
+    counts = _run(CONFIG, inputs, tmp_path / "out", Tools(seed=5))
+    kept = pa.concat_tables(read_table(path) for path in shards(tmp_path / "out"))
+    dropped = pa.concat_tables(read_table(path) for path in shards(tmp_path / "out", "dropped"))
+    assert counts["kept"] + counts["dropped"] == 120
+    assert counts["dropped.low_score"] == counts["dropped"]
+    assert counts["labels"] == 20
+    assert all("def add_" in text for text in kept["text"].to_pylist())
+    assert set(dropped["reason"].to_pylist()) == {"low_score"}
+    quality = read_json(tmp_path / "out" / "quality.json")
+    assert min(kept["score"].to_pylist()) >= quality["threshold"]
+    assert quality["roc_auc"][0] > 0.9
+    assert sum(quality["label_histogram"]["counts"]) == 20
+    assert sum(quality["score_histogram"]["counts"]) == 120
+    assert all(e["score"] >= quality["threshold"] for e in quality["examples"]["kept"])
+    assert all(e["score"] < quality["threshold"] for e in quality["examples"]["dropped"])
+
+
+def test_one_or_two_workers_and_a_lost_shard_give_the_same_bytes(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    _run(CONFIG, inputs, one, Tools(seed=5))
+    whole = _bytes(one)
+    for lost in ("counts/shard-00002.parquet.json", "scores/counts/shard-00001.parquet.json", "quality.json"):
+        (one / lost).unlink()
+    _run(CONFIG, inputs, one, Tools(seed=5))
+    workers = Pool(2)
+    _run(CONFIG, inputs, two, Tools(seed=5, workers=workers))
+    workers.close()
+    assert _bytes(one) == whole
+    assert _bytes(two) == whole
+
+
+def test_ngrams_and_a_fixed_score(inputs: dict[str, Path], tmp_path: Path) -> None:
+    config = stage.FilterConfig(good_label=1.0, min_score=0.5, features=["statistics", "ngrams"], trees=30)
+    counts = _run(config, inputs, tmp_path / "out", Tools())
+    assert counts["kept"] == 60
+
+
+def test_no_documents_is_an_empty_result(inputs: dict[str, Path], tmp_path: Path) -> None:
+    write_shard(tmp_path / "none", shard_name(0), [])
+    counts = _run(CONFIG, {**inputs, "documents": tmp_path / "none"}, tmp_path / "out", Tools())
+    assert counts["kept"] == counts["dropped"] == 0
+
+
+def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"0 of 20 labels are at least 9.*good_label"):
+        _run(stage.FilterConfig(good_label=9.0, keep_share=0.5), inputs, tmp_path / "a", Tools())
+    few = documents_table([_document(n) for n in range(4)]).append_column("label", pa.array([1.0, 0, 1, 0]))
+    write_shard(tmp_path / "few", shard_name(0), few)
+    with pytest.raises(StageError, match=r"4 labelled documents.*at least 10"):
+        _run(CONFIG, {**inputs, "labels": tmp_path / "few"}, tmp_path / "b", Tools())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"good_share": 0.5}, "exactly one of keep_share and min_score"),
+        (
+            {"good_share": 0.5, "good_label": 3.0, "keep_share": 0.2},
+            "exactly one of good_share and good_label",
+        ),
+        ({"good_share": 0.5, "keep_share": 0.2, "features": ["vibes"]}, "'vibes'; known: statistics, ngrams"),
+        ({"good_share": 0.5, "keep_share": 1.2}, "keep_share is 1.2; it should be less than or equal to 1"),
+    ],
+)
+def test_a_config_that_cannot_mean_one_thing_is_refused(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(stage.FilterConfig, json.loads(json.dumps(values)), "recipe.toml [filter]")
+
+
+def test_the_forest_judges_no_more_than_the_excerpt(inputs: dict[str, Path], tmp_path: Path) -> None:
+    """What stands behind the excerpt changes no score."""
+    config = stage.FilterConfig(good_share=0.5, keep_share=0.4, trees=30, excerpt_chars=50)
+    head = "x = 1\n" * 8
+    write_shard(
+        tmp_path / "two",
+        shard_name(0),
+        [Document(head + tail, tail, "code") for tail in ("y = 2\n", "(" * 90)],
+    )
+    _run(config, {**inputs, "documents": tmp_path / "two"}, tmp_path / "out", Tools())
+    scores = read_table(tmp_path / "out" / "scores" / "kept" / shard_name(0))["score"].to_pylist()
+    assert scores[0] == scores[1]

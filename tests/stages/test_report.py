@@ -1,0 +1,166 @@
+"""report: one self-contained page, every number of it in results.json, and no claim beyond the data."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornbook.core.shards import read_json
+from hornbook.core.tools import Tools
+from hornbook.reporting.compare import verdict
+from hornbook.reporting.figures import Axis, histogram, intervals
+from hornbook.reporting.paper import counterpart
+from hornbook.stages import report
+
+sys.path.insert(0, str(Path(__file__).parent))
+from synthetic_run import MODELS, RECIPE, SyntheticRun
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class _Page(html.parser.HTMLParser):
+    """Every tag with its attributes; `open` is what was never closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.requests: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.requests += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+
+
+def _report(root: Path, effect: float = 0.05) -> tuple[dict[str, Any], str]:
+    run = SyntheticRun(root / "steps", effect)
+    out = root / "out"
+    out.mkdir()
+    report.run(report.ReportConfig(recipe=RECIPE), run.folders, out, Tools(seed=7))
+    return read_json(out / "results.json"), (out / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    return _report(tmp_path_factory.mktemp("report"))
+
+
+def test_the_page_is_whole_and_asks_nothing_of_a_network(made: tuple[dict[str, Any], str]) -> None:
+    page = _Page()
+    page.feed(made[1])
+    assert page.open == []
+    assert page.requests == []
+    assert page.tags["script"] == page.tags["img"] == page.tags["link"] == 0
+    assert not re.search(r"@import|url\(", made[1])
+    assert page.tags["svg"] == 2 * 3 + 2 + 2
+
+
+def test_text_of_records_is_escaped(made: tuple[dict[str, Any], str]) -> None:
+    assert "<script>alert(1)" not in made[1]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made[1]
+
+
+def test_results_hold_the_numbers_that_the_steps_left(made: tuple[dict[str, Any], str]) -> None:
+    found, page = made
+    assert found["curation"]["read"]["reasons"] == {"generated": 210, "empty": 180, "huge": 29}
+    assert found["curation"]["exercises/teacher"]["kept_share"] == 1 / 40
+    assert "<strong>1 survived</strong> (2.5%)" in page
+    assert found["steps"]["textbooks"]["seconds"] == 61.0
+    assert found["training"]["pretrain/raw"]["tokens"] == 1_500_000
+    assert found["models"]["textbook.finetuned"]["benchmarks"]["heldout"]["passed"] == 186
+    assert set(found["models"]) == set(MODELS)
+    assert "93.0%" in page
+    assert "by_problem" not in page
+
+
+def test_it_names_the_papers_numbers_as_the_papers(made: tuple[dict[str, Any], str]) -> None:
+    found, page = made
+    assert [found["models"][name]["counterpart"] for name in MODELS] == ["raw", "textbook", "finetuned"]
+    assert "the paper’s own numbers (Textbooks Are All You Need, arXiv 2306.11644v2)" in page
+    for number in ("12.2%", "20.1%", "45.0%", "29.0%", "50.6%"):
+        assert number in page
+
+
+@pytest.mark.parametrize(
+    ("effect", "answer", "said"),
+    [(0.05, "Yes", "better"), (-0.05, "No", "worse"), (0.0, "Cannot tell", "cannot tell")],
+)
+def test_the_answer_follows_the_data_whichever_way_it_goes(
+    effect: float, answer: str, said: str, tmp_path: Path
+) -> None:
+    found, page = _report(tmp_path, effect)
+    first = found["comparisons"][0]
+    assert (first["ours"], first["theirs"], first["benchmark"]) == ("textbook.base", "raw.base", "humaneval")
+    assert first["verdict"] == said
+    assert f">{answer}.</p>" in page
+
+
+def test_a_run_without_models_still_has_a_report(tmp_path: Path) -> None:
+    run = SyntheticRun(tmp_path / "steps")
+    some = {key: run.folders[key] for key in ("read", "dedup")}
+    out = tmp_path / "out"
+    out.mkdir()
+    report.run(report.ReportConfig(recipe={"name": "data"}), some, out, Tools())
+    assert "Nothing to compare." in (out / "report.html").read_text()
+
+
+def test_a_step_trained_twice_after_a_kill_counts_once(tmp_path: Path) -> None:
+    run = SyntheticRun(tmp_path / "steps")
+    path = run.folders["pretrain/raw"] / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:100] + lines[90:]) + "\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    report.run(report.ReportConfig(recipe=RECIPE), run.folders, out, Tools())
+    assert read_json(out / "results.json")["training"]["pretrain/raw"]["steps"] == 183
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher", "said"),
+    [
+        (0.1, 0.2, True, "better"),
+        (0.1, 0.2, False, "worse"),
+        (-0.2, -0.1, True, "worse"),
+        (-0.2, -0.1, False, "better"),
+        (-0.1, 0.1, True, "cannot tell"),
+        (0.0, 0.0, True, "cannot tell"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(low: float, high: float, higher: bool, said: str) -> None:
+    assert verdict(low, high, higher) == said
+
+
+def test_the_papers_counterpart_is_found_by_what_was_mixed() -> None:
+    assert counterpart({"dedup": 1.0}, "base") == "raw"
+    assert counterpart({"filter": 1.0}, "base") == "filtered"
+    assert counterpart({"filter": 0.5, "exercises/corpus": 0.5}, "base") == "textbook"
+    assert counterpart({"dedup": 1.0}, "finetuned") == "finetuned"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 163), (-3.2, 0.4), (2.01, 2.02), (5, 5), (0, 1.5e6)])
+def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
+    ticks = Axis(low, high, 0, 100).ticks()
+    assert 1 <= len(ticks) <= 6
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
+
+
+def test_figures_stand_degenerate_data() -> None:
+    assert "<svg" in histogram([0.0, 1.0], [0], 0.5, "empty", "x")
+    assert "<svg" in intervals([("a", "s0", (0.0, 0.0, 0.0))], "zero")
+    assert "&lt;b&gt;" in intervals([("<b>", "s0", (0.0, 0.0, 1.0))], "hostile name")
