@@ -28,11 +28,11 @@ def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> 
     from jinja2 import DictLoader, Environment, StrictUndefined
 
     loader = DictLoader({name: _template(name) for name in TEMPLATES})
-    environment = Environment(
+    pages = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= FILTERS
-    return environment.get_template(TEMPLATES[0]).render(
+    pages.filters |= FILTERS
+    return pages.get_template(TEMPLATES[0]).render(
         r=found,
         css=Markup(_template("report.css")),  # ours, not a record's
         headline=headline(found),

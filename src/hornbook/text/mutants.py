@@ -276,8 +276,6 @@ def _removed(node: ast.AST, text: _Text) -> _Edits:
             | ast.If(orelse=[])
         ):
             yield (text.replace(node, "pass"),)
-        case ast.If(orelse=[first, *_]):
-            yield (_Edit(text.span(node)[0], text.span(first)[0], b"if True:\n") if False else None,)
 
 
 def _loop_end(node: ast.AST, text: _Text) -> _Edits:
