@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from hornbook.teachers import Answer, Ask, Failed
+from hornbook.teachers import Answer, Ask, Cached, Failed, answer_all
 
 
 def script(path: Path, *lines: dict[str, object]) -> Path:
@@ -48,3 +48,10 @@ class Slow:
     @property
     def asked(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+def ask_many(folder: str, seconds: float, name: str) -> None:
+    """Two hundred asks through the cache in `folder`, noted in the file `name`; run in a process of its own."""
+    teacher = Cached(Slow(Path(folder) / name, seconds), Path(folder) / "answers.sqlite")
+    for _ in answer_all(teacher, [ask(f"word {n}") for n in range(200)]):
+        pass

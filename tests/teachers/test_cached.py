@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from scripts import Slow, ask
+from scripts import Slow, ask, ask_many
 
 from hornbook.core.errors import StoreError
 from hornbook.teachers import Answer, Ask, Cached, Failed, answer_all
@@ -70,15 +70,9 @@ def test_equal_asks_under_way_together_are_asked_once(tmp_path: Path) -> None:
     assert slow.asked == ["same"]
 
 
-def _ask_many(folder: str, seconds: float, name: str) -> None:
-    teacher = Cached(Slow(Path(folder) / name, seconds), Path(folder) / "answers.sqlite")
-    for _ in answer_all(teacher, [ask(f"word {n}") for n in range(200)]):
-        pass
-
-
 def test_two_processes_share_the_file(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_ask_many, args=(str(tmp_path), 0.001, f"log{n}")) for n in range(2)]
+    workers = [context.Process(target=ask_many, args=(str(tmp_path), 0.001, f"log{n}")) for n in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -91,7 +85,7 @@ def test_two_processes_share_the_file(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_pays_again_only_for_what_was_in_flight(tmp_path: Path) -> None:
-    worker = multiprocessing.get_context("spawn").Process(target=_ask_many, args=(str(tmp_path), 0.02, "log"))
+    worker = multiprocessing.get_context("spawn").Process(target=ask_many, args=(str(tmp_path), 0.02, "log"))
     worker.start()
     slow = Slow(tmp_path / "log")
     while len(slow.asked) < 40:
@@ -99,7 +93,7 @@ def test_a_killed_process_pays_again_only_for_what_was_in_flight(tmp_path: Path)
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
-    _ask_many(str(tmp_path), 0.0, "log")
+    ask_many(str(tmp_path), 0.0, "log")
     assert len(set(slow.asked)) == 200
     assert len(slow.asked) <= 200 + Slow.concurrency
 

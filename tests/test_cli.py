@@ -1,0 +1,121 @@
+"""A person's mistake ends in one clear line and a non-zero exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from hornbook.core.config import parse, read_toml
+from hornbook.pipeline import Recipe, steps
+
+NANO = Path(str(files("hornbook") / "recipes" / "nano.toml"))
+
+
+def _fail(*words: str, **more: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "hornbook.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **more},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("keep_share", "keep_shar"), "unknown key filter.keep_shar; did you mean keep_share?"),
+        (
+            ("keep_share = 0.2", "keep_share = 7"),
+            "filter.keep_share is 7; it should be less than or equal to 1",
+        ),
+        (('mix = "raw"', 'mix = "row"'), "arms.raw names mix 'row'; the mixes are exercises, raw, textbook"),
+        (('kind = "stdlib"', 'kind = "folder"\npath = "nowhere"'), "nowhere"),
+        (("[read]", "[read"), "is not TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(NANO.read_text().replace(*change))
+    code, error = _fail("plan", str(path), "--root", str(tmp_path / "root"))
+    assert code in (2, 3)
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+    assert error.startswith("error: ")
+
+
+def test_an_unknown_recipe_and_run_name_the_known_ones(tmp_path: Path) -> None:
+    code, error = _fail("plan", "nanoo")
+    assert (code, "shipped recipes: nano" in error) == (3, True)
+    code, error = _fail("show", "nano", "read", "--root", str(tmp_path))
+    assert (code, "no finished run 'nano'" in error) == (3, True)
+
+
+def test_a_missing_teacher_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for number in range(30):
+        (tmp_path / "corpus" / f"m{number}.py").write_text(
+            f"def f{number}(x):\n    return x + {number}\n" * 9
+        )
+    machine = tmp_path / "machine.toml"
+    machine.write_text('[teachers."SmolLM2-135M-Instruct"]\npath = "no-such.gguf"\n')
+    recipe = tmp_path / "mine.toml"
+    text = NANO.read_text().replace('kind = "stdlib"', f'kind = "folder"\npath = "{tmp_path / "corpus"}"')
+    recipe.write_text(text.replace('[[read.sources]]\nkind = "installed"\n', ""))
+    code, error = _fail(
+        "run", str(recipe), "--root", str(tmp_path / "r"), "--machine", str(machine), "--quiet"
+    )
+    assert code == 6
+    assert "no-such.gguf" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_full_disk_is_one_line_and_nothing_is_half_there(tmp_path: Path) -> None:
+    root = tmp_path / "small"
+    root.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(root)], check=False
+    ).returncode:
+        pytest.skip("this machine does not allow mounting a tmpfs")
+    try:
+        (tmp_path / "corpus").mkdir()
+        noise = "".join(f"value_{n} = '{os.urandom(24).hex()}'\nprint(value_{n})\n" for n in range(40_000))
+        for number in range(8):
+            (tmp_path / "corpus" / f"m{number}.py").write_text(
+                noise[number * 100_000 : (number + 1) * 100_000]
+            )
+        recipe = tmp_path / "mine.toml"
+        text = NANO.read_text().replace('kind = "stdlib"', f'kind = "folder"\npath = "{tmp_path / "corpus"}"')
+        recipe.write_text(text.replace('[[read.sources]]\nkind = "installed"\n', ""))
+        code, error = _fail("run", str(recipe), "--root", str(root), "--workers", "1", "--quiet")
+        assert code == 4
+        assert "No space left" in error
+        assert not list(root.glob("store/annotate/*/manifest.json"))
+        assert not list(root.glob("store/**/.*.partial"))
+    finally:
+        subprocess.run(["umount", str(root)], check=True)
+
+
+def test_help_answers_at_once_and_shows_examples() -> None:
+    begun = time.process_time()
+    done = subprocess.run(
+        [sys.executable, "-m", "hornbook.cli", "run", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "hornbook run nano" in done.stdout
+    assert time.process_time() - begun < 5
+
+
+def test_every_shipped_recipe_lays_out_steps_after_what_they_read() -> None:
+    for path in NANO.parent.glob("*.toml"):
+        seen: set[str] = set()
+        for step in steps(parse(Recipe, read_toml(path), path.name)):
+            assert set(step.inputs.values()) <= seen, step.key
+            seen.add(step.key)
