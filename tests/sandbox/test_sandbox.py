@@ -21,7 +21,8 @@ WRONG = Program("def add(a, b):\n    return a - b\n", CHECK, "add")
         ("def add(a, b:\n", "failed"),
         ("def add(a, b):\n    while True:\n        pass\n", "timeout"),
         ("import sys\nsys.exit(0)\n", "failed"),
-        ("import os\nos._exit(0)\n", "crashed"),
+        ("import os\nos._exit(0)\n", "failed"),
+        ("import ctypes\nctypes.string_at(0)\n", "crashed"),
     ],
 )
 def test_each_outcome_has_its_name(mode: str, code: str, outcome: str) -> None:
