@@ -55,6 +55,10 @@ class Grammar:
     spellings: int = 99
     """How many forms of a sentence, and how many spellings of everything else, are in use."""
     names: int = 99
+    values: int = 99
+    """How many of the numbers that a concept may take are in use."""
+    examples: int = 2
+    """Examples in a docstring, at most."""
     step_share: float = 0.2
     plain_share: float = 0.1
     """Share of descriptions told as steps, and of functions whose name tells nothing."""
@@ -104,6 +108,8 @@ GRAMMARS: Mapping[str, Grammar] = {
         sentences=4,
         spellings=1,
         names=2,
+        values=1,
+        examples=1,
         plain_share=0.0,
     ),
     "full": Grammar(),
@@ -217,7 +223,7 @@ def _exercise(combination: Combination, grammar: Grammar, rng: random.Random) ->
     plan = replace(plan, name=function_name(plan, rng, grammar.names, grammar.plain_share))
     style, body = _body(plan, grammar, rng)
     text = sentence(plan, rng, grammar.sentences, grammar.step_share)
-    shown = _examples(cases, rng)
+    shown = _examples(cases, rng)[: grammar.examples]
     examples = [(f"{plan.name}({', '.join(map(literal, args))})", literal(result)) for args, result in shown]
     names = tuple(dict.fromkeys(concept.name for concept in combination.concepts))
     return Exercise(
@@ -238,7 +244,12 @@ def _plan(combination: Combination, grammar: Grammar, rng: random.Random) -> Pla
 
     source = combination.source
     pieces = [
-        Piece(c, rng.choice(c.values) if c.values else None, pick(len(c.code)), pick(len(c.says)))
+        Piece(
+            c,
+            rng.choice(c.values[: grammar.values]) if c.values else None,
+            pick(len(c.code)),
+            pick(len(c.says)),
+        )
         for c in combination.concepts
     ]
     key = pieces.pop() if pieces[-2:-1] and pieces[-2].concept.kind == "keyed" else None

@@ -319,7 +319,7 @@ def _returns(node: ast.AST, text: _Text) -> _Edits:
 
 def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
     """The nodes of its body, without those of functions inside it."""
-    waiting: list[ast.AST] = function.body[::-1]
+    waiting: list[ast.AST] = [*function.body[::-1]]
     while waiting:
         node = waiting.pop()
         yield node
