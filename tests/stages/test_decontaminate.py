@@ -71,7 +71,7 @@ def test_honest_code_and_number_tables_stay(tmp_path: Path) -> None:
     assert not decontaminate(texts, tmp_path)
 
 
-def test_identity_is_the_benchmark_s_and_an_unknown_one_is_named() -> None:
-    assert identity(DecontaminateConfig()).keys() == {"benchmark.humaneval"}
+def test_identity_is_the_benchmark_s_and_an_unknown_one_is_named(tmp_path: Path) -> None:
+    assert identity(DecontaminateConfig(), tmp_path).keys() == {"benchmark.humaneval"}
     with pytest.raises(ConfigError, match="humanevil"):
-        identity(DecontaminateConfig(benchmarks=("humanevil",)))
+        identity(DecontaminateConfig(benchmarks=("humanevil",)), tmp_path)
