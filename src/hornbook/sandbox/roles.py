@@ -49,21 +49,28 @@ def be_grader(job: socket.socket, line: socket.socket) -> None:
 def be_whole(job: socket.socket, line: socket.socket | None) -> None:
     """Run program and tests in this one process; the token is read only after the last test."""
     order = wire.receive(job)
-    tests = order["tests"]
     clean = dict(vars(builtins))
     try:
-        code = compile(tests, "<tests>", "exec") if tests else None
-        module = load(order["code"])
-        if code:
-            names = {**vars(module), "__name__": "tests", "__builtins__": clean}
-            names.pop("check", None)
-            exec(code, names)
-            if "check" in names and order["entry_point"]:
-                names["check"](getattr(module, order["entry_point"]))
-        answer = [wire.receive(job), "passed", ""]
+        _run_whole(order["code"], order["tests"], order["entry_point"], clean)
+        outcome, reason = "passed", ""
     except BaseException as error:
-        answer = ["", *classify(error, tests)]
-    wire.send(job, answer)
+        vars(builtins).update(clean)
+        outcome, reason = classify(error, order["tests"])
+    vars(builtins).update(clean)
+    wire.send(job, [wire.receive(job), outcome, reason])
+
+
+def _run_whole(code: str, tests: str, entry_point: str, clean: dict[str, Any]) -> None:
+    """Run the program, then the tests with the builtins as they were before the program touched them."""
+    compiled = compile(tests, "<tests>", "exec") if tests else None
+    module = load(code)
+    if compiled is None:
+        return
+    names = {**vars(module), "__name__": "tests", "__builtins__": clean}
+    names.pop("check", None)
+    exec(compiled, names)
+    if "check" in names and entry_point:
+        names["check"](getattr(module, entry_point))
 
 
 def load(code: str) -> ModuleType:

@@ -82,10 +82,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End every process of the sandbox."""
-        for worker in self._all:
+        """End every process of the sandbox; verdicts still under way raise SandboxError."""
+        workers, self._all = self._all, []
+        for worker in workers:
             worker.close()
-        self._all = []
 
     def verdict(self, program: Program) -> Verdict:
         """Judge one program; safe to call from several threads."""
@@ -107,6 +107,9 @@ class Sandbox:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
+            except KeyboardInterrupt:
+                self.close()
+                raise
             finally:
                 for future in waiting:
                     future.cancel()
@@ -116,8 +119,7 @@ class Sandbox:
 
     @contextmanager
     def _worker(self) -> Iterator[_Worker]:
-        if not self._all:
-            raise SandboxError("the sandbox is not open; use it as `with Sandbox() as sandbox:`")
+        self._must_be_open()
         worker = self._idle.get()
         try:
             yield worker
@@ -129,13 +131,19 @@ class Sandbox:
         try:
             return worker.judge(program)
         except wire.WireError:
+            self._must_be_open()
             worker.restart(self.isolation)
         try:
             return worker.judge(program)
         except wire.WireError:
+            self._must_be_open()
             worker.restart(self.isolation)
             reason = "the program took its sandbox down twice"
             return {"outcome": "crashed", "reason": reason, "cause": ""}
+
+    def _must_be_open(self) -> None:
+        if not self._all:
+            raise SandboxError("the sandbox is not open; use it as `with Sandbox() as sandbox:`")
 
     def _may_be_load(self, cause: str) -> bool:
         """CPU time hardly depends on load: only published scores ask again after it; wall time does."""
@@ -144,6 +152,7 @@ class Sandbox:
     def _judge_alone(self, program: Program) -> dict[str, Any]:
         """One more trial while every other worker rests."""
         with self._alone:
+            self._must_be_open()
             held = [self._idle.get() for _ in self._all]
             try:
                 return self._judge(held[0], program)

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -58,28 +59,34 @@ class Zygote:
 
 
 def main() -> None:
-    """Serve one worker of a Sandbox over the socket named on the command line."""
+    """Serve one worker of a Sandbox over the socket named on the command line, until the Sandbox is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     parent = socket.socket(fileno=int(sys.argv[2]))
     order = wire.receive(parent)
-    limits = Limits(**order["limits"])
+    try:
+        _serve(parent, order)
+    except wire.WireError:
+        return
+    finally:
+        shutil.rmtree(order["box"], ignore_errors=True)
+
+
+def _serve(parent: socket.socket, order: dict[str, Any]) -> None:
+    parent_pid = os.getppid()
     for name in (*USUAL_MODULES, *order["preload"]):
         importlib.import_module(name)
     roles = ("candidate", "grader") if order["mode"] == "strict" else ("candidate",)
     zygotes = {role: start_zygote(role, order, parent) for role in roles}
     held = [name for name in zygotes["candidate"].layers if all(name in z.layers for z in zygotes.values())]
     wire.send(parent, ["ready", held])
-    parent_pid = os.getppid()
+    limits = Limits(**order["limits"])
     while True:
         while not select.select([parent], [], [], IDLE_CHECK_SECONDS)[0]:
             if os.getppid() != parent_pid:
                 return
-        try:
-            program = wire.receive(parent)
-            wire.send(parent, Trial(zygotes, limits, parent).run(program))
-        except wire.WireError:
-            return
+        program = wire.receive(parent)
+        wire.send(parent, Trial(zygotes, limits, parent).run(program))
 
 
 def start_zygote(role: str, order: dict[str, Any], parent: socket.socket) -> Zygote:
@@ -210,8 +217,8 @@ class Trial:
                 continue
             for descriptor, _ in poll.poll(left * 1000):
                 if descriptor == self.parent.fileno():
-                    os._exit(0)
-                elif descriptor == reading:
+                    raise wire.WireError("hornbook is gone")
+                if descriptor == reading:
                     self._read_output(poll, reading)
                 else:
                     self._read_child(poll, owners[descriptor], descriptor)

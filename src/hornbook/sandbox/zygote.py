@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import select
 import shutil
 import signal
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 
 from hornbook.sandbox import roles
 from hornbook.sandbox.isolation import Cell
-from hornbook.sandbox.kernel import LINUX
+from hornbook.sandbox.kernel import LINUX, bare_fork
 
 STOP = b"."
 """Sent to a zygote: kill the child you are watching."""
@@ -31,6 +32,7 @@ def serve(control: socket.socket, cell: Cell) -> NoReturn:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    random.seed(0)
     gc.collect()
     gc.freeze()
     while True:
@@ -40,7 +42,7 @@ def serve(control: socket.socket, cell: Cell) -> NoReturn:
         if not (data := data.lstrip(STOP)):
             continue
         order = json.loads(data)
-        child = os.fork()
+        child = bare_fork()
         if child == 0:
             _become(order["role"], descriptors, cell)
         for descriptor in descriptors:
