@@ -101,7 +101,7 @@ STAGES: dict[str, Stage] = {
     "annotate": Stage(annotate.run, identity=annotate.identity),
     "filter": Stage(filter.run),
     "textbooks": Stage(textbooks.run, identity=textbooks.identity),
-    "exercises": Stage(exercises.run, identity=exercises.identity),
+    "exercises": Stage(exercises.run, version=2, identity=exercises.identity),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, identity=tokenizer.identity),
     "pack": Stage(pack.run),

@@ -142,8 +142,9 @@ class Combination:
 
 
 def is_heldout(key: str, share: float) -> bool:
-    """Whether a combination is kept for evaluation alone: decided by its concepts, whatever the seed."""
-    return xxhash.xxh3_64_intdigest(key.encode()) % 10**6 < share * 10**6
+    """Whether a combination is kept for evaluation alone: decided by its set of concepts, whatever the seed."""
+    concepts = "+".join(sorted(key.split("+")))
+    return xxhash.xxh3_64_intdigest(concepts.encode()) % 10**6 < share * 10**6
 
 
 def compose(

@@ -19,7 +19,6 @@ from hornbook.core.records import Document, Drop, documents, documents_table, te
 from hornbook.core.shards import (
     KEPT,
     Counts,
-    add_counts,
     read_table,
     run_shards,
     shard_name,
@@ -30,6 +29,7 @@ from hornbook.core.shards import (
 )
 from hornbook.core.tools import Tools
 from hornbook.grammar import GRAMMARS, Exercise, compose
+from hornbook.grammar.batch import as_one_program
 from hornbook.grammar.concepts import tables_text
 from hornbook.grammar.names import Theme, names_text, themes
 from hornbook.sandbox import Limits, Program
@@ -41,20 +41,6 @@ HELDOUT = "heldout"
 MINED = "mined"
 BATCH = 50
 """Grammar exercises a program: a fork costs more than running one."""
-BATCH_CODE = """
-def failures():
-    failed = []
-    for number, (source, tests, name) in enumerate(ITEMS):
-        space = {}
-        try:
-            exec(source, space)
-            exec(tests, space)
-            space["check"](space[name])
-        except Exception:
-            failed.append(number)
-    return failed
-"""
-BATCH_TESTS = "def check(candidate):\n    assert candidate() == []\n"
 
 
 class ExercisesConfig(Config):
@@ -202,7 +188,7 @@ def refuted(exercises: Sequence[Document], sandbox: Any) -> dict[str, str]:
 
 def _batch_program(batch: Sequence[Document]) -> Program:
     items = [(d.text, d.meta["tests"], d.meta["entry_point"]) for d in batch]
-    return Program(f"ITEMS = {items!r}\n{BATCH_CODE}", BATCH_TESTS, "failures")
+    return Program(*as_one_program(items))
 
 
 def _program(document: Document) -> Program:
@@ -229,19 +215,12 @@ def _from_corpus(config: ExercisesConfig, inputs: Mapping[str, Path], out: Path,
     found = out / MINED
     sandbox = tools.sandbox or _none
     jobs = {path.name: CorpusJob(path, found, config, sandbox) for path in shards(inputs["documents"])}
-    run_shards("mining", mine_shard, jobs, found, tools)
+    mined = run_shards("mining", mine_shard, jobs, found, tools)
     repeats = _duplicates(shards(found))
     proving = {path.name: CorpusJob(path, out, config, sandbox, repeats[path]) for path in shards(found)}
     counts = run_shards("proving", prove_shard, proving, out, tools)
-    skipped = add_counts(_skipped(found / "counts" / f"{name}.json") for name in jobs)
     shutil.rmtree(found)
-    return {**counts, **skipped}
-
-
-def _skipped(path: Path) -> Counts:
-    from hornbook.core.shards import read_json
-
-    return {key: value for key, value in read_json(path).items() if key.startswith(("skipped", "functions"))}
+    return {**counts, **{key: n for key, n in mined.items() if key.startswith(("skipped.", "functions"))}}
 
 
 def mine_shard(job: CorpusJob) -> Counts:

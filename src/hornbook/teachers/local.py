@@ -86,15 +86,18 @@ class LocalModel:
 
 
 def _import_without_spinning() -> Any:
-    """xllamacpp, its OpenMP told to sleep at barriers: beside other busy processes spinning is 5 to 60 times slower.
+    """xllamacpp, its OpenMP told to sleep at barriers: beside other busy processes spinning is 3 to 10 times slower.
 
-    OpenMP reads the setting once, when it is loaded; it is taken back for the sake of processes started later.
+    OpenMP reads the setting once, when it is loaded; it is put back for torch, which brings an OpenMP of its own.
     """
-    os.putenv("GOMP_SPINCOUNT", "0")
+    before = os.environ.get("GOMP_SPINCOUNT")
+    os.environ["GOMP_SPINCOUNT"] = "0"
     try:
         import xllamacpp
     finally:
-        os.unsetenv("GOMP_SPINCOUNT")
+        del os.environ["GOMP_SPINCOUNT"]
+        if before is not None:
+            os.environ["GOMP_SPINCOUNT"] = before
     return xllamacpp
 
 
