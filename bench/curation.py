@@ -1,16 +1,18 @@
-"""Near-duplicates and decontamination: megabytes a second and what is found, ours beside datatrove's, in one run.
+"""Curation: megabytes a second of every step and what is found, ours beside datatrove's and tokenizers', in one run.
 
-    python bench/curation.py [--megabytes 100] [--peer-python PATH --peer-megabytes 20]
+    python bench/curation.py [--megabytes 100] [--peer-python PATH --peer-megabytes 20] [--sample 1500]
 
 The corpus is the Python on this machine (this interpreter's library and packages), with exact copies, near copies and
-HumanEval solutions planted. Ours is the whole stage, from Parquet shards to Parquet shards, in one process. The peer
-runs where `--peer-python` names an interpreter that has datatrove, on a part of the same documents.
+HumanEval solutions planted. Ours are whole stages, from Parquet shards to Parquet shards, in one process. datatrove
+runs where `--peer-python` names an interpreter that has it, on a part of the same documents. Rates are per wall and
+per CPU second; on a busy machine compare the latter.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import resource
@@ -25,60 +27,65 @@ from typing import Any
 
 PLANTS = 200
 WORD = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]+")
+VOCABULARY = 16_384
 
 
 def main() -> None:
-    """Print one JSON object a line: corpus, then each piece of work."""
+    """Print one JSON object a line: corpus, each piece of work, the whole, and the peers."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--peer-python", default="")
     parser.add_argument("--peer-megabytes", type=float, default=20)
-    parser.add_argument("--peer-folder", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--sample", type=int, default=1_500, help="documents compared by brute force")
     options = parser.parse_args()
-    if options.peer_folder:
-        datatrove(Path(options.peer_folder))
-        return
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours(folder, options.megabytes)
+        against_brute_force(folder, options.sample)
         if options.peer_python:
             export(folder, folder / "peer", options.peer_megabytes)
-            command = [options.peer_python, __file__, "--peer-folder", str(folder / "peer")]
-            subprocess.run(command, check=True)
+            script = Path(__file__).parent / "peers" / "datatrove_curation.py"
+            subprocess.run([options.peer_python, script, str(folder / "peer")], check=True)
 
 
-def show(work: str, megabytes: float, seconds: float, **facts: Any) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    rate = round(megabytes / seconds, 2)
-    row = {"work": work, "mb_per_second": rate, "seconds": round(seconds, 2), "peak_mb": peak, **facts}
-    print(json.dumps(row), flush=True)
+def show(work: str, megabytes: float, seconds: tuple[float, float], **facts: Any) -> None:
+    wall, cpu = seconds
+    row = {
+        "work": work,
+        "mb_per_second": round(megabytes / wall, 2),
+        "mb_per_cpu_second": round(megabytes / cpu, 2),
+        "seconds": round(wall, 2),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps({**row, **facts}), flush=True)
 
 
 def ours(folder: Path, megabytes: float) -> None:
-    """Read, plant, then time dedup and decontaminate and count what they found."""
-    from hornbook.core.shards import read_documents, shards, write_shard
+    """Read and plant; then exact, near, decontaminate and pack, and what they found; then the whole in one row."""
+    from hornbook.core.shards import read_documents
     from hornbook.stages import decontaminate, dedup, read
 
-    read_seconds, _ = timed(read.run, read.ReadConfig(max_bytes=int(megabytes * 1e6)), {}, folder / "read")
+    reading, _ = timed(read.run, read.ReadConfig(max_bytes=int(megabytes * 1e6)), {}, folder / "read")
     documents = list(read_documents(folder / "read"))
-    size = sum(len(document.text.encode()) for document in documents) / 1e6
-    show("read", size, read_seconds, documents=len(documents))
-    planted = [*documents, *plants(documents)]
-    random.Random(1).shuffle(planted)
-    step = -(-len(planted) // max(1, len(shards(folder / "read"))))
-    for number, begin in enumerate(range(0, len(planted), step)):
-        write_shard(folder / "planted", f"shard-{number:05d}.parquet", planted[begin : begin + step])
-    size = sum(len(document.text.encode()) for document in planted) / 1e6
+    show("read", size_of(documents), reading, documents=len(documents))
+    planted = plant(documents, folder)
+    size = size_of(planted)
 
     inputs = {"documents": folder / "planted"}
-    seconds, counts = timed(dedup.run, dedup.DedupConfig(), inputs, folder / "dedup")
+    only_exact = dedup.DedupConfig(near=False)
+    seconds, counts = timed(dedup.run, only_exact, inputs, folder / "exact")
+    show("exact", size, seconds, dropped=counts["dropped"])
+
+    copies, counts = timed(dedup.run, dedup.DedupConfig(), inputs, folder / "dedup")
     gone = sources(folder / "dedup")
     shown = {f"{kind}_found": copies_found(kind, planted, gone) for kind in ("exact", "near")}
-    show("dedup (exact and near)", size, seconds, **shown, clusters=counts["clusters"])
+    show("exact and near-duplicates", size, copies, **shown, clusters=counts["clusters"])
 
-    seconds, _ = timed(decontaminate.run, decontaminate.DecontaminateConfig(), inputs, folder / "clean")
+    clean, _ = timed(decontaminate.run, decontaminate.DecontaminateConfig(), inputs, folder / "clean")
     gone = sources(folder / "clean")
     found = sum(name.startswith("leak/") for name in gone)
     by_expression = {document.source for document in planted if plain_match(document.text)}
@@ -86,20 +93,74 @@ def ours(folder: Path, megabytes: float) -> None:
     show(
         "decontaminate (13 words)",
         size,
-        seconds,
+        clean,
         leaks_found=f"{found}/41",
         false_removals=false,
         false_removals_of_a_plain_match=plain_false,
     )
+    packing = pack(folder, planted, size)
+    whole = [sum(side) for side in zip(reading, copies, clean, packing, strict=True)]
+    show("read, exact, near, decontaminate, pack", size, (whole[0], whole[1]))
 
 
-def timed(run: Callable[..., Any], config: Any, inputs: Any, out: Path) -> tuple[float, Any]:
+def plant(documents: list[Any], folder: Path) -> list[Any]:
+    """The documents with copies and leaks among them, in shards of `folder/planted`."""
+    from hornbook.core.shards import shard_name, shards, write_shard
+
+    planted = [*documents, *plants(documents)]
+    random.Random(1).shuffle(planted)
+    step = -(-len(planted) // max(1, len(shards(folder / "read"))))
+    for number, begin in enumerate(range(0, len(planted), step)):
+        write_shard(folder / "planted", shard_name(number), planted[begin : begin + step])
+    return planted
+
+
+def pack(folder: Path, documents: list[Any], size: float) -> tuple[float, float]:
+    """Encode and pack everything with a tokenizer of the corpus' own, beside tokenizers' encode_batch_fast."""
+    from hornbook.model.tokenizer import load_tokenizer, train_tokenizer
+    from hornbook.stages import pack as stage
+
+    texts = [document.text for document in documents]
+    train_tokenizer(texts[::8], VOCABULARY).save(folder / "tokenizer")
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    config = stage.PackConfig(parts={"all": 1.0}, tokens=10**12, row_tokens=2048, heldout_share=0.0)
+    config = config.model_copy(update={"tokens": token_count(texts, tokenizer)})
+    inputs = {"tokenizer": folder / "tokenizer", "part.all": folder / "planted"}
+    seconds, counts = timed(stage.run, config, inputs, folder / "pack")
+    show("pack", size, seconds, tokens=counts["tokens"])
+
+    sample = texts[:: max(1, int(size / 20))]
+    part = sum(len(text.encode()) for text in sample) / 1e6
+    fast, by_tokenizers = clocked(lambda: tokenizer.encode_batch(sample))
+    show("tokenizers encode_batch_fast", part, fast)
+    cold, by_pieces = clocked(lambda: list(load_tokenizer(folder / "tokenizer").encode_arrays(sample)))
+    differing = sum(a.tolist() != b for a, b in zip(by_pieces, by_tokenizers, strict=True))
+    show("our encoder on the same texts", part, cold, texts_with_other_ids=differing)
+    return seconds
+
+
+def token_count(texts: list[str], tokenizer: Any) -> int:
+    """Tokens of all texts, an end-of-text after each."""
+    return sum(len(ids) + 1 for ids in tokenizer.encode_arrays(texts))
+
+
+def size_of(documents: list[Any]) -> float:
+    """Megabytes of text."""
+    return sum(len(document.text.encode()) for document in documents) / 1e6
+
+
+def timed(run: Callable[..., Any], config: Any, inputs: Any, out: Path) -> tuple[tuple[float, float], Any]:
     from hornbook.core.tools import Tools
 
     out.mkdir()
-    begin = time.perf_counter()
-    counts = run(config, inputs, out, Tools())
-    return time.perf_counter() - begin, counts
+    return clocked(lambda: run(config, inputs, out, Tools()))
+
+
+def clocked(work: Callable[[], Any]) -> tuple[tuple[float, float], Any]:
+    """Wall and CPU seconds, and what came of it."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    made = work()
+    return (time.perf_counter() - begin, time.process_time() - cpu), made
 
 
 def plants(documents: list[Any]) -> list[Any]:
@@ -146,6 +207,52 @@ def copies_found(kind: str, planted: list[Any], gone: set[str]) -> str:
     return f"{found}/{true}"
 
 
+def against_brute_force(folder: Path, count: int) -> None:
+    """Recall and precision on a sample whose every pair is compared, at three thresholds."""
+    from hornbook.core.shards import read_documents, shard_name, write_shard
+    from hornbook.stages import dedup
+
+    documents = list(read_documents(folder / "planted"))
+    copies = [d for d in documents if d.source.startswith("near/")]
+    names = {d.source for d in copies} | {d.source.removeprefix("near/") for d in copies}
+    rest = [d for d in documents if d.source not in names]
+    near = [d for d in documents if d.source in names]
+    sample = [*near, *random.Random(3).sample(rest, min(len(rest), max(0, count - len(near))))]
+    write_shard(folder / "sample", shard_name(0), sample)
+    sets = {document.source: shingles(document.text) for document in sample}
+    pairs = similar_pairs(sets)
+    for threshold in (0.6, 0.75, 0.9):
+        out = folder / f"sample-{threshold}"
+        timed(dedup.run, dedup.DedupConfig(jaccard=threshold), {"documents": folder / "sample"}, out)
+        gone = sources(out)
+        true = [pair for pair, jaccard in pairs.items() if jaccard >= threshold]
+        partnered = {source for pair in true for source in pair}
+        row = {
+            "work": "near-duplicates against brute force",
+            "jaccard": threshold,
+            "documents": len(sample),
+            "true_pairs": len(true),
+            "recall": round(sum(not gone.isdisjoint(pair) for pair in true) / max(len(true), 1), 4),
+            "dropped": len(gone),
+            "precision": round(len(gone & partnered) / max(len(gone), 1), 4),
+        }
+        print(json.dumps(row), flush=True)
+
+
+def similar_pairs(sets: dict[str, set[tuple[str, ...]]]) -> dict[tuple[str, str], float]:
+    """The Jaccard of every pair at or above 0.6, by sets of tuples; sizes rule most of them out."""
+    found = {}
+    ranked = sorted((len(words), source) for source, words in sets.items() if words)
+    for place, (size, source) in enumerate(ranked):
+        for other_size, other in ranked[place + 1 :]:
+            if size < 0.6 * other_size:
+                break
+            shared = len(sets[source] & sets[other])
+            if shared >= 0.6 * (size + other_size - shared):
+                found[source, other] = shared / (size + other_size - shared)
+    return found
+
+
 def plain_match(text: str) -> bool:
     """A 13-gram match by regular expression and sets of tuples: the reference for false removals."""
     return not benchmark_grams().isdisjoint(shingles(text, 13))
@@ -183,47 +290,5 @@ def export(folder: Path, peer: Path, megabytes: float) -> None:
             file.write(json.dumps({"text": problem.prompt + problem.solution, "id": problem.id}) + "\n")
 
 
-def datatrove(folder: Path) -> None:
-    """datatrove's MinHash, its four steps in one process, on the exported part."""
-    from datatrove.executor import LocalPipelineExecutor
-    from datatrove.pipeline.dedup import (
-        MinhashDedupBuckets,
-        MinhashDedupCluster,
-        MinhashDedupFilter,
-        MinhashDedupSignature,
-    )
-    from datatrove.pipeline.dedup.minhash import MinhashConfig
-    from datatrove.pipeline.readers import JsonlReader
-    from datatrove.pipeline.writers import JsonlWriter
-
-    config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
-    reader = JsonlReader(str(folder / "input"))
-    work = {name: str(folder / name) for name in ("signatures", "buckets", "remove", "kept", "removed")}
-    removed = JsonlWriter(work["removed"], compression=None)
-    steps: list[list[Any]] = [
-        [reader, MinhashDedupSignature(work["signatures"], config=config)],
-        [MinhashDedupBuckets(work["signatures"], work["buckets"], config=config)],
-        [MinhashDedupCluster(work["buckets"], work["remove"], config=config)],
-        [
-            reader,
-            MinhashDedupFilter(work["remove"], exclusion_writer=removed),
-            JsonlWriter(work["kept"], compression=None),
-        ],
-    ]
-    begin = time.perf_counter()
-    for number, step in enumerate(steps):
-        tasks = config.num_buckets if number == 1 else 1
-        logs = str(folder / f"logs{number}")
-        LocalPipelineExecutor(pipeline=step, tasks=tasks, workers=1, logging_dir=logs).run()
-    seconds = time.perf_counter() - begin
-    size = (
-        sum(
-            len(json.loads(line)["text"]) for line in (folder / "input" / "part.jsonl").open(encoding="utf-8")
-        )
-        / 1e6
-    )
-    show("datatrove minhash", size, seconds, interpreter=sys.version.split()[0])
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

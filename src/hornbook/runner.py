@@ -35,7 +35,7 @@ class Planned:
 
 def plan(recipe: Recipe, machine: Machine) -> list[Planned]:
     """Every step of a recipe in order of work; reads the store and the outside inputs, changes nothing."""
-    store = Store(Path(machine.root))
+    store = Store(Path(machine.root), machine.store)
     lock = read_lock(machine, recipe.name)
     planned: dict[str, Planned] = {}
     for step in steps(recipe):
@@ -53,7 +53,7 @@ def execute(recipe: Recipe, machine: Machine, planned: list[Planned], progress: 
 
     Raises a HornbookError; whatever was finished before it is kept and reused by the next run.
     """
-    store = Store(Path(machine.root))
+    store = Store(Path(machine.root), machine.store)
     folders = {p.step.key: store.folder(p.step.stage, p.fingerprint) for p in planned}
     width = max(len(p.step.key) for p in planned)
     with _workers(machine) as workers:
@@ -65,6 +65,9 @@ def execute(recipe: Recipe, machine: Machine, planned: list[Planned], progress: 
             progress.say(f"{head}  {item.why}")
             seconds = _build(item, folders, store, _tools(item.step, machine, workers, progress))
             progress.say(f"{'':>{len(head)}}  done in {seconds:.0f}s: {summary(store, item)}")
+    store.fetched("report", folders["report"].name)
+    for line in set_aside(store, planned):
+        progress.say(line)
     return _link(recipe, machine, planned, folders)
 
 
@@ -73,6 +76,18 @@ def summary(store: Store, item: Planned) -> str:
     counts = store.manifest(item.step.stage, item.fingerprint)["counts"]
     shown = {k: v for k, v in counts.items() if "." not in k}
     return ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:,.4g}" for k, v in shown.items())
+
+
+def set_aside(store: Store, planned: list[Planned]) -> Iterator[str]:
+    """A line for each step of which shards failed: the step is finished without them."""
+    for item in planned:
+        failed = store.manifest(item.step.stage, item.fingerprint)["counts"].get("shards_failed", 0)
+        if failed:
+            folder = store.folder(item.step.stage, item.fingerprint)
+            yield (
+                f"{item.step.key}: {failed} shards failed and are missing; {folder}/failed says why, "
+                "and once that folder is removed a run builds them again"
+            )
 
 
 def read_lock(machine: Machine, name: str) -> dict[str, Any]:
@@ -132,7 +147,8 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _build(item: Planned, folders: Mapping[str, Path], store: Store, tools: Tools) -> float:
-    inputs = {name: folders[key] for name, key in item.step.inputs.items()}
+    wanted = {name: folders[key] for name, key in item.step.inputs.items()}
+    inputs = {name: store.fetched(folder.parent.name, folder.name) for name, folder in wanted.items()}
     begun = time.monotonic()
     with store.building(item.step.stage, item.fingerprint) as out:
         try:

@@ -155,3 +155,14 @@ def test_workers_and_kills_do_not_change_a_byte(tmp_path: Path, corpus: list[Doc
     (tmp_path / "two" / "counts" / "shard-00002.parquet.json").unlink()
     assert one == two == dedup(folder, tmp_path / "two")
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+
+
+def test_near_copies_may_be_left_alone(tmp_path: Path) -> None:
+    documents = [
+        doc(text(1), "a"),
+        doc(edited(text(1), 3, seed=1), "b"),
+        doc(text(1) + "\n", "c"),
+        doc("", "d"),
+    ]
+    counts = dedup(dataset(tmp_path / "in", documents), tmp_path / "out", near=False)
+    assert (kept(tmp_path / "out"), counts["dropped.exact_copy"]) == (["b", "c", "d"], 1)

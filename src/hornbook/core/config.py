@@ -39,7 +39,10 @@ class Machine(Config):
     """Folder that holds store/, runs/ and cache/."""
     workers: int = Field(0, ge=0, le=4096)
     """Worker processes; 0 means one a processor."""
-    engine: Literal["serial", "pool"] = "pool"
+    store: str = ""
+    """An fsspec URL (s3://bucket/store) where finished work is published and fetched from; empty: only under root."""
+    engine: Literal["serial", "pool", "ray"] = "pool"
+    """One process; worker processes here; or a Ray cluster, the one RAY_ADDRESS names or a new one here."""
     device: str = "auto"
     """A torch device (cpu, cuda, cuda:1); auto takes CUDA where there is one."""
     micro_batch: int = Field(0, ge=0)

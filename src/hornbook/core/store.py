@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -12,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from hornbook.core.errors import StoreError
+from hornbook.core.hashing import file_hash
 from hornbook.core.records import to_json
-from hornbook.core.shards import Counts, read_json, write_json
+from hornbook.core.remote import MANIFEST, Remote
+from hornbook.core.shards import NOT_THE_SHARD, Counts, read_json, write_json
 
-MANIFEST = "manifest.json"
 TIMING = "timing.json"
 """Seconds it took: the one file that may differ between two builds of the same thing."""
 
@@ -29,10 +27,14 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """Finished folders `<root>/store/<stage>/<fingerprint>`; unfinished ones end in `.partial`."""
+    """Finished folders `<root>/store/<stage>/<fingerprint>`; unfinished ones end in `.partial`.
 
-    def __init__(self, root: Path) -> None:
+    With `url`, what is finished is published there too, and fetched from there when it is needed here.
+    """
+
+    def __init__(self, root: Path, url: str = "") -> None:
         self.root = root / "store"
+        self.remote = Remote(url) if url else None
 
     def folder(self, stage: str, print_: str) -> Path:
         return self.root / stage / print_
@@ -41,10 +43,21 @@ class Store:
         return self.root / stage / f"{print_}.partial"
 
     def has(self, stage: str, print_: str) -> bool:
-        return (self.folder(stage, print_) / MANIFEST).exists()
+        here = (self.folder(stage, print_) / MANIFEST).exists()
+        return here or bool(self.remote and self.remote.has(f"{stage}/{print_}"))
 
     def manifest(self, stage: str, print_: str) -> dict[str, Any]:
-        return dict(read_json(self.folder(stage, print_) / MANIFEST))
+        path = self.folder(stage, print_) / MANIFEST
+        if self.remote and not path.exists():
+            return self.remote.manifest(f"{stage}/{print_}")
+        return dict(read_json(path))
+
+    def fetched(self, stage: str, print_: str) -> Path:
+        """The finished folder, brought here first where only the remote store has it."""
+        folder = self.folder(stage, print_)
+        if self.remote and not (folder / MANIFEST).exists():
+            self.remote.fetch(f"{stage}/{print_}", folder)
+        return folder
 
     @contextmanager
     def building(self, stage: str, print_: str) -> Iterator[Path]:
@@ -67,11 +80,16 @@ class Store:
     def publish(
         self, stage: str, print_: str, parts: Mapping[str, Any], counts: Counts, seconds: float
     ) -> Path:
-        """Write the manifest last, then turn the partial folder into the finished one by one rename."""
+        """Write the manifest last, then turn the partial folder into the finished one by one rename.
+
+        It goes to the remote store before that, so that what is finished here is finished there.
+        """
         partial, folder = self.partial(stage, print_), self.folder(stage, print_)
         before = read_json(partial / TIMING)["seconds"] if (partial / TIMING).exists() else 0.0
         write_json(partial / TIMING, {"seconds": round(before + seconds, 2)})
         write_json(partial / MANIFEST, {**parts, "counts": dict(counts), "files": _files(partial)})
+        if self.remote:
+            self.remote.upload(partial, f"{stage}/{print_}")
         partial.rename(folder)
         partial.with_suffix(".lock").unlink(missing_ok=True)
         return folder
@@ -97,7 +115,7 @@ def explained(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in NOT_THE_SHARD:
             raise
         raise StoreError(
             f"cannot write under {root}: {error.strerror}; free space or choose another --root, "
@@ -130,12 +148,4 @@ def _files(folder: Path) -> dict[str, str]:
     found = (
         path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (TIMING, MANIFEST)
     )
-    return {path.relative_to(folder).as_posix(): _hash(path) for path in found}
-
-
-def _hash(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in found}

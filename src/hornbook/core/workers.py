@@ -12,10 +12,16 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol, TypeVar
 
-from hornbook.core.errors import StageError
+from hornbook.core.errors import ConfigError, StageError
+
+DIED = "a worker process died (often: out of memory); run again to resume, with fewer --workers"
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class WorkerDied(StageError):
+    """A worker process was killed or crashed while it worked; nobody knows yet on which item."""
 
 
 class Workers(Protocol):
@@ -61,9 +67,7 @@ class Pool:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
             self._pool = None
-            raise StageError(
-                "a worker process died (often: out of memory); run again to resume, with fewer --workers"
-            ) from error
+            raise WorkerDied(DIED) from error
         finally:
             for future in waiting:
                 future.cancel()
@@ -74,12 +78,75 @@ class Pool:
             self._pool = None
 
 
-WORKERS: dict[str, Callable[[int], Workers]] = {"serial": lambda _: Serial(), "pool": Pool}
+class Ray:
+    """Tasks on a Ray cluster: the one that RAY_ADDRESS names, else `count` processes of a new one here.
+
+    On several machines, the root must be a folder that all of them share under the same path.
+    """
+
+    def __init__(self, count: int) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError("engine ray needs the package ray; install hornbook[ray]") from error
+        self.count = count
+        self._ray: Any = ray
+        self._started = False
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        if not self._started and not self._ray.is_initialized():
+            self._start()
+        task = self._ray.remote(max_retries=0)(_work_in)
+        folder = os.getcwd()  # noqa: PTH109  (a plain string travels)
+        waiting: deque[Any] = deque()
+        try:
+            for item in items:
+                waiting.append(task.remote(folder, work, item))
+                if len(waiting) > 2 * self.count:
+                    yield self._result(waiting.popleft())
+            while waiting:
+                yield self._result(waiting.popleft())
+        finally:
+            for reference in waiting:
+                self._ray.cancel(reference)
+
+    def _start(self) -> None:
+        try:
+            self._ray.init(num_cpus=self.count, include_dashboard=False, log_to_driver=False)
+        except ValueError as error:  # RAY_ADDRESS names a cluster, whose size is its own affair
+            if "num_cpus" not in str(error):
+                raise
+            self._ray.init(log_to_driver=False)
+            self.count = max(1, int(self._ray.cluster_resources().get("CPU", self.count)))
+        self._started = True
+
+    def _result(self, reference: Any) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except errors.RayTaskError as error:
+            raise error.cause from error
+        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError) as error:
+            raise WorkerDied(DIED) from error
+
+    def close(self) -> None:
+        if self._started:
+            self._ray.shutdown()
+            self._started = False
+
+
+def _work_in(folder: str, work: Callable[[T], R], item: T) -> R:
+    """Relative paths mean the same in every process."""
+    os.chdir(folder)
+    return work(item)
+
+
+WORKERS: dict[str, Callable[[int], Workers]] = {"serial": lambda _: Serial(), "pool": Pool, "ray": Ray}
 
 
 def open_workers(kind: str, count: int) -> Workers:
     """The workers a machine asks for; one worker needs no pool."""
-    return Serial() if count == 1 else WORKERS[kind](count)
+    return Serial() if count == 1 and kind == "pool" else WORKERS[kind](count)
 
 
 def _follow_parent() -> None:

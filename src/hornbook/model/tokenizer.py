@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
+
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json, write_bytes, write_json
+from hornbook.model.pieces import Ids, PieceEncoder
 
 END_OF_TEXT = "<|endoftext|>"
 ENDS_ELSEWHERE = ("<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
@@ -47,6 +51,7 @@ class Tokenizer:
         self.end_of_text: int = core.token_to_id(end_of_text)
         self.vocabulary: int = max(core.get_vocab(with_added_tokens=True).values()) + 1
         """Ids are below this."""
+        self._pieces = PieceEncoder(self.encode_batch) if cuts_by_line_pattern(core) else None
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.core.encode(text, add_special_tokens=False).ids
@@ -55,6 +60,12 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text; on all cores."""
         return [found.ids for found in self.core.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def encode_arrays(self, texts: Sequence[str]) -> Iterator[Ids]:
+        """The same ids as arrays, in one thread; hornbook's own tokenizers do this over ten times faster."""
+        if self._pieces:
+            return self._pieces.encode(texts)
+        return (np.array(ids, np.uint32) for ids in self.encode_batch(texts))
 
     def encode_pair(self, prompt: str, completion: str) -> tuple[list[int], list[int]]:
         """Prompt and completion encoded apart: no token crosses from one to the other, in training as in use."""
@@ -79,6 +90,15 @@ class Tokenizer:
             "clean_up_tokenization_spaces": False,
         }
         write_json(folder / SETTINGS_FILE, settings)
+
+
+def cuts_by_line_pattern(core: Any) -> bool:
+    """Whether a tokenizers.Tokenizer is byte-level BPE that cuts by LINE_PATTERN alone: one that hornbook trained."""
+    made = orjson.loads(core.to_str())
+    steps = (made["pre_tokenizer"] or {}).get("pretokenizers", [])
+    cuts = [(step["type"], step.get("pattern", {}).get("Regex", "")) for step in steps]
+    plain = made["normalizer"] is None and made["model"]["type"] == "BPE"
+    return plain and cuts == [("Split", LINE_PATTERN), ("ByteLevel", "")]
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:

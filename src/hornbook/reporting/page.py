@@ -15,26 +15,27 @@ from hornbook.reporting.compare import MEASURES
 from hornbook.reporting.figures import compact, curves, histogram, intervals
 from hornbook.reporting.results import losses
 
-TEMPLATES = ("report.html.j2", "report.css")
-
 
 def templates_hash() -> str:
     """The content of everything the page is set with."""
-    return text_id("".join(_template(name) for name in TEMPLATES))
+    return text_id("".join([*_templates().values(), _style()]))
 
 
 def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> str:
     """The report as HTML; all text from records is escaped."""
     from jinja2 import DictLoader, Environment, StrictUndefined
 
-    loader = DictLoader({name: _template(name) for name in TEMPLATES})
     pages = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=DictLoader(_templates()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     pages.filters |= FILTERS
-    return pages.get_template(TEMPLATES[0]).render(
+    return pages.get_template("report.html.j2").render(
         r=found,
-        css=Markup(_template("report.css")),  # ours, not a record's
+        css=Markup(_style()),  # ours, not a record's
         headline=headline(found),
         colour=_colours(found["models"]),
         figures=_figures(found, folders),
@@ -113,8 +114,15 @@ def _colours(models: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"s{arms.index(model['arm']) % 6} {model['state']}" for name, model in models.items()}
 
 
-def _template(name: str) -> str:
-    return (files("hornbook.reporting") / name).read_text(encoding="utf-8")
+def _templates() -> dict[str, str]:
+    """The page and its sections, by file name."""
+    room = files("hornbook.reporting")
+    found = [room / "report.html.j2", *(room / "sections").iterdir()]
+    return {file.name: file.read_text(encoding="utf-8") for file in sorted(found, key=lambda f: f.name)}
+
+
+def _style() -> str:
+    return (files("hornbook.reporting") / "report.css").read_text(encoding="utf-8")
 
 
 def _duration(seconds: float | None) -> str:

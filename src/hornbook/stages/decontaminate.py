@@ -57,8 +57,11 @@ def _protected(config: DecontaminateConfig) -> Protected:
 
 def _decontaminate(job: tuple[DecontaminateConfig, Path, Path]) -> Counts:
     config, path, out = job
+    texts = read_table(path, ["text"])["text"].to_pylist()
+    found = list(_protected(config).overlaps(texts))
+    if not any(found):
+        return write_shard(out, path.name, path)
     table = read_table(path)
-    found = list(_protected(config).overlaps(table["text"].to_pylist()))
     hits = [(row, overlap) for row, overlap in enumerate(found) if overlap]
     rows = documents(table.select(SCHEMA.names).take(pa.array([row for row, _ in hits], pa.int64())))
     dropped = [

@@ -67,6 +67,10 @@ class Cached:
             answer = await self.teacher.answer(ask)
             return self._keep(key, asked, answer) if isinstance(answer, Answer) else answer
 
+    def find(self, ask: Ask) -> Answer | None:
+        """The answer on disk, if it is there; nobody is asked."""
+        return self._find(_key(self.model, self.revision, to_json(asdict(ask))))
+
     def _find(self, key: bytes) -> Answer | None:
         with self._told():
             row = self._db.execute("select answer from answers where key = ?", (key,)).fetchone()

@@ -7,13 +7,15 @@ import gzip
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
 import xxhash
 
+from hornbook.core.errors import InputError
+from hornbook.core.places import filesystem, open_place
 from hornbook.core.shards import write_bytes
 
 CHUNK_BYTES = 1 << 20
@@ -29,8 +31,12 @@ class Found:
 
     name: str
     path: str
+    """A path, or a URL."""
     size_bytes: int
-    mtime_ns: int
+    mtime_ns: int = 0
+    version: str = ""
+    """What its store calls its contents (a git blob, an ETag): different contents, different version."""
+    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 def walk(folder: Path, suffix: str = "", skip: frozenset[str] = frozenset()) -> Iterator[Found]:
@@ -50,6 +56,31 @@ def walk(folder: Path, suffix: str = "", skip: frozenset[str] = frozenset()) -> 
             elif not is_folder and entry.name.endswith(suffix) and entry.is_file():
                 state = entry.stat()
                 yield Found(prefix + entry.name, entry.path, state.st_size, state.st_mtime_ns)
+
+
+VERSIONS = ("blob_id", "ETag", "etag", "md5Hash", "content_md5", "crc32c")
+"""What object stores and the Hub call the version of a file, the most telling first."""
+
+
+def walk_url(url: str, suffixes: tuple[str, ...], skip: frozenset[str] = frozenset()) -> Iterator[Found]:
+    """The file at a URL, or all below it whose names end so, without those in folders named in `skip`."""
+    system, root = filesystem(url)
+    try:
+        infos = system.find(root, detail=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{url} cannot be listed: {error}") from error
+    if not infos:
+        raise InputError(f"{url} does not exist, or holds no file")
+    for path, info in sorted(infos.items()):
+        name = path.removeprefix(root).lstrip("/") or path.rpartition("/")[2]
+        if name.endswith(suffixes) and skip.isdisjoint(name.split("/")[:-1]):
+            version = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
+            yield Found(name, system.unstrip_protocol(path), int(info["size"] or 0), version=version)
+
+
+def renamed(files: Iterable[Found], prefix: str) -> Iterator[Found]:
+    """The files with a prefix before each name."""
+    return (replace(found, name=prefix + found.name) for found in files)
 
 
 def found_file(path: Path) -> Found:
@@ -72,10 +103,13 @@ def files_identity(files: Mapping[str, Found], index_path: Path | None = None) -
     settled_before = time.time_ns() - _SETTLED_NS
     for name in sorted(files):
         file = files[name]
+        if file.version:
+            hasher.update(f"{name}\0{file.version}\n".encode("utf-8", "surrogatepass"))
+            continue
         known = index.get(file.path)
-        if known is None or known[:2] != [file.size_bytes, file.mtime_ns]:
+        if known is None or not file.mtime_ns or known[:2] != [file.size_bytes, file.mtime_ns]:
             known = [file.size_bytes, file.mtime_ns, _content_hash(file.path)]
-            if file.mtime_ns < settled_before:
+            if 0 < file.mtime_ns < settled_before:
                 fresh[file.path] = known
         hasher.update(f"{name}\0{known[2]}\n".encode("utf-8", "surrogatepass"))
     if index_path is not None and fresh:
@@ -86,7 +120,7 @@ def files_identity(files: Mapping[str, Found], index_path: Path | None = None) -
 def _content_hash(path: str) -> str:
     hasher = xxhash.xxh3_128()
     try:
-        for chunk in _plain_chunks(Path(path)):
+        for chunk in _plain_chunks(path):
             hasher.update(chunk)
     except OSError:
         return "unreadable"
@@ -106,15 +140,16 @@ class Line:
     size_bytes: int
 
 
-def lines(path: Path, max_line_bytes: int) -> Iterator[Line]:
-    """The lines of a plain, .gz or .zst file, in bounded memory.
+def lines(path: Path | str, max_line_bytes: int) -> Iterator[Line]:
+    """The lines of a plain, .gz or .zst file at a path or URL, in bounded memory.
 
     Of a line longer than `max_line_bytes` only that much is kept. Truncated is raised after the last whole
     chunk of a damaged compressed file.
     """
-    chunks = CHUNKS.get(path.suffix, _plain_chunks)
+    place = str(path)
+    chunks = next((read for suffix, read in CHUNKS.items() if place.endswith(suffix)), _plain_chunks)
     number, kept, size = 1, bytearray(), 0
-    for chunk in chunks(path):
+    for chunk in chunks(place):
         *whole, rest = chunk.split(b"\n")
         for part in whole:
             kept += part[: max(max_line_bytes - len(kept), 0)]
@@ -127,25 +162,25 @@ def lines(path: Path, max_line_bytes: int) -> Iterator[Line]:
         yield Line(number, bytes(kept), size)
 
 
-def _plain_chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _plain_chunks(place: str) -> Iterator[bytes]:
+    with open_place(place) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
-def _gzip_chunks(path: Path) -> Iterator[bytes]:
+def _gzip_chunks(place: str) -> Iterator[bytes]:
     try:
-        with gzip.open(path) as file:
+        with open_place(place) as packed, gzip.open(packed) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Truncated(str(error)) from error
 
 
-def _zstd_chunks(path: Path) -> Iterator[bytes]:
+def _zstd_chunks(place: str) -> Iterator[bytes]:
     import zstandard
 
-    with path.open("rb") as file:
+    with open_place(place) as file:
         frame, rest, inside = zstandard.ZstdDecompressor().decompressobj(), b"", False
         while chunk := rest or file.read(PACKED_CHUNK_BYTES):
             try:
@@ -159,4 +194,4 @@ def _zstd_chunks(path: Path) -> Iterator[bytes]:
         raise Truncated("the file ends inside a zstd frame")
 
 
-CHUNKS: dict[str, Callable[[Path], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}
+CHUNKS: dict[str, Callable[[str], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}

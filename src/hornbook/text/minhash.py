@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hornbook.text.ngrams import Hashes, Positions
+from hornbook.core.spans import Hashes, Positions
 
 Signatures = NDArray[np.uint32]
 

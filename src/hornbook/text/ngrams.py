@@ -1,9 +1,9 @@
 """Words and word n-grams as 64-bit hashes, for whole batches of texts at a time.
 
 A word is a run of ASCII letters, digits, underscores and non-ASCII characters; ASCII case is ignored.
-The hash of a word is a polynomial in its bytes, read off a prefix sum: P(i) = sum of value[byte k] * B^k for
-k < i, all modulo 2^64, so hash(start, end) = (P(end) - P(start)) * B^-start. A gram is hashed from its words
-alike. Three passes of numpy over the bytes replace a compiled scanner at over 100 MB/s.
+Words are hashed eight bytes a step, all at once. The hash of a gram is a polynomial in those of its words, read
+off a prefix sum: P(i) = sum of hash k * B^k for k < i, modulo 2^64, so gram(i, j) = (P(j) - P(i)) * B^-i. Passes
+of numpy over a batch replace a compiled scanner at about 200 MB/s.
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Hashes = NDArray[np.uint64]
-Positions = NDArray[np.int64]
+from hornbook.core.spans import Hashes, Positions, mixed, span_hashes
 
 BATCH_BYTES = 1 << 18
 """Texts are scanned in batches of about this size, whose arrays stay in the processor's cache."""
 
 _BASE = 0x9E3779B97F4A7C15
-_MIX = np.uint64(0xD6E8FEB86659FD93)
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") | frozenset(
     range(128, 256)
 )
 _IS_WORD = bytes(byte in _LETTERS for byte in range(256))
+_LOWER = bytes(range(256)).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +64,18 @@ def words(texts: Sequence[str]) -> Words:
     flags = np.frombuffer(b"\0" + data.translate(_IS_WORD) + b"\0", np.uint8)
     edges = np.flatnonzero(flags[1:] != flags[:-1])
     starts, ends = edges[::2], edges[1::2]
-    values = _byte_values()[np.frombuffer(data, np.uint8)]
     text_starts = np.concatenate(([0], np.cumsum(lengths + 1)))
-    return Words(data, _spans(values, starts, ends), starts, ends, np.searchsorted(starts, text_starts))
+    hashes = span_hashes(data.translate(_LOWER), starts, ends)
+    return Words(data, hashes, starts, ends, np.searchsorted(starts, text_starts))
 
 
 def gram_hashes(hashes: Hashes, length: int) -> Hashes:
     """The hash of every run of `length` words, in order; empty where there are fewer words."""
     count = max(len(hashes) - length + 1, 0)
-    starts = np.arange(count)
-    return _spans(hashes, starts, starts + length)
+    powers, inverses = _powers(1 << max(len(hashes) - 1, 1).bit_length())
+    prefix = np.zeros(len(hashes) + 1, np.uint64)
+    np.cumsum(hashes * powers[: len(hashes)], out=prefix[1:])
+    return mixed((prefix[len(prefix) - count :] - prefix[:count]) * inverses[:count])
 
 
 def grams(batch: Words, length: int) -> tuple[Hashes, Positions, Positions]:
@@ -85,26 +85,6 @@ def grams(batch: Words, length: int) -> tuple[Hashes, Positions, Positions]:
         valid[max(text_end - length + 1, 0) : text_end] = False
     positions = np.flatnonzero(valid)
     return gram_hashes(batch.hashes, length)[valid], positions, np.searchsorted(positions, batch.text_offsets)
-
-
-def _spans(values: Hashes, starts: Positions, ends: Positions) -> Hashes:
-    """The polynomial hash of each span of values, with its bits mixed."""
-    powers, inverses = _powers(1 << max(len(values) - 1, 1).bit_length())
-    prefix = np.zeros(len(values) + 1, np.uint64)
-    np.cumsum(values * powers[: len(values)], out=prefix[1:])
-    hashes = (prefix[ends] - prefix[starts]) * inverses[starts]
-    hashes ^= hashes >> np.uint64(32)
-    hashes *= _MIX
-    hashes ^= hashes >> np.uint64(29)
-    return hashes
-
-
-@cache
-def _byte_values() -> Hashes:
-    """A fixed random number for each byte; capital letters have those of the small ones."""
-    values = np.random.Generator(np.random.PCG64(1)).integers(1, 1 << 63, 256, np.uint64)
-    values[ord("A") : ord("Z") + 1] = values[ord("a") : ord("z") + 1]
-    return values
 
 
 @cache

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hornbook.text.ngrams import Hashes, batches, grams, words
+from hornbook.core.spans import Hashes
+from hornbook.text.ngrams import batches, grams, words
 
 _TABLE_BITS = 20
 

@@ -1,0 +1,72 @@
+"""status, show and clean: looking at what was made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hornbook.commands.options import JsonOption, MachineOption, RootOption, read_machine
+from hornbook.commands.printing import print_json, print_table
+
+
+def status(root: RootOption = None, machine: MachineOption = None, as_json: JsonOption = False) -> None:
+    """List the runs, what the store holds, and what was left unfinished."""
+    from hornbook import inspection
+
+    facts = inspection.status(read_machine(machine, root, None))
+    if as_json:
+        return print_json(facts)
+    print_table(facts["runs"], "No runs yet: `hornbook run nano` makes one.")
+    print()
+    print_table(facts["stages"], "The store is empty.")
+    for name in facts["unfinished"]:
+        print(f"unfinished: {name} (the next run resumes it)")
+    return None
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="Name of a run.", metavar="RUN")],
+    step: Annotated[str, typer.Argument(help="Step, as `hornbook plan` names it.", metavar="STEP")] = "",
+    where: Annotated[str, typer.Option(help="SQL condition over the columns.", metavar="SQL")] = "",
+    part: Annotated[
+        str, typer.Option(help="Part of the dataset: kept, dropped, heldout, attempts.")
+    ] = "kept",
+    dropped: Annotated[bool, typer.Option("--dropped", help="Look at what was dropped, and why.")] = False,
+    limit: Annotated[int, typer.Option(help="Records to show.", min=1)] = 5,
+    full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
+    root: RootOption = None,
+    machine: MachineOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at the records of any dataset of a run, filtered by an SQL condition."""
+    from hornbook import inspection
+
+    where_to_look = read_machine(machine, root, None)
+    if not step:
+        return print_table(inspection.datasets(where_to_look, run), f"Run {run} has no datasets.")
+    records = inspection.records(where_to_look, run, step, "dropped" if dropped else part, where, limit)
+    if as_json:
+        return print_json(records)
+    for record in records:
+        print(inspection.describe(record, full))
+    print(f"{len(records)} records shown." if records else "No record matches.")
+    return None
+
+
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it nothing is touched.")] = False,
+    root: RootOption = None,
+    machine: MachineOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what no run uses and what was left unfinished; cached answers are always kept."""
+    from hornbook import inspection
+
+    removed = inspection.clean(read_machine(machine, root, None), yes)
+    if as_json:
+        return print_json({"removed": yes, "folders": removed})
+    print_table(removed, "Nothing to clean: every folder in the store belongs to a run.")
+    if removed and not yes:
+        print("\nNothing was removed; `hornbook clean --yes` removes these.")
+    return None

@@ -1,0 +1,67 @@
+"""What commands share: options, and the recipe and machine they name; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from hornbook.core.errors import InputError
+
+if TYPE_CHECKING:
+    from hornbook.core.config import Machine
+    from hornbook.pipeline import Recipe
+
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of one that ships with hornbook.", metavar="RECIPE")
+]
+RootOption = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads it at run time)
+    typer.Option(
+        "--root", help="Folder for store/, runs/ and cache/. [default: hornbook-data]", metavar="FOLDER"
+    ),
+]
+MachineOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--machine", help="Machine file: where and how fast, never what.", metavar="FILE"),
+]
+WorkersOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--workers", help="Worker processes. [default: one a processor]", min=1),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def read_recipe(name: str) -> Recipe:
+    """A recipe by path or by the name of a shipped one."""
+    from importlib.resources import files
+
+    from hornbook.core.config import parse, read_toml
+    from hornbook.pipeline import Recipe
+
+    shipped = files("hornbook") / "recipes"
+    if name.endswith(".toml") or os.sep in name:
+        return parse(Recipe, read_toml(Path(name)), name)
+    path = Path(str(shipped / f"{name}.toml"))
+    if not path.exists():
+        names = sorted(
+            item.name.removesuffix(".toml") for item in shipped.iterdir() if item.name.endswith(".toml")
+        )
+        raise InputError(
+            f"no recipe is called {name!r}; shipped recipes: {', '.join(names)}; or give a path to a .toml"
+        )
+    return parse(Recipe, read_toml(path), name)
+
+
+def read_machine(path: Path | None, root: str | None, workers: int | None) -> Machine:
+    """The machine file (--machine, else HORNBOOK_MACHINE, else defaults) with the options on top."""
+    from hornbook.core.config import Machine, parse, read_toml
+
+    path = path or (Path(os.environ["HORNBOOK_MACHINE"]) if os.environ.get("HORNBOOK_MACHINE") else None)
+    values: dict[str, Any] = read_toml(path) if path else {}
+    given = {"root": root or os.environ.get("HORNBOOK_ROOT"), "workers": workers}
+    return parse(
+        Machine, {**values, **{k: v for k, v in given.items() if v is not None}}, str(path or "options")
+    )

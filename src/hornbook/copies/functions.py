@@ -1,0 +1,106 @@
+"""Functions that stand in several files: of a file, how much of its functions' text better files have too."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import numpy as np
+import xxhash
+
+from hornbook.copies.clusters import DECISIONS, FUNCTIONS, REASONS
+from hornbook.copies.pairs import Step
+from hornbook.copies.rule import KEEP
+from hornbook.copies.shuffle import by_hash, groups
+from hornbook.core.shards import read_table
+from hornbook.text.code import parse
+
+BODIES, COPIES = "functions", "functions-copied"
+
+
+def function_texts(source: str) -> Iterator[str]:
+    """The functions and methods of a module, each with its runs of blanks as one space."""
+    tree = parse(source)
+    lines = source.split("\n")
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))] if tree else []
+    for body in bodies:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield " ".join(" ".join(lines[node.lineno - 1 : node.end_lineno]).split())
+
+
+def scatter_functions(step: Step) -> None:
+    """Shard -> the functions of its code that is kept so far, by hash of their text."""
+    rule, corpus, shard = step
+    part = int(corpus.part_of(corpus.numbers(shard, np.zeros(1, np.int64)))[0])
+    gone = np.concatenate(
+        [corpus.shuffle(name).column(part, "document")[0] for name in ("exact-gone", "near")]
+    )
+    facts = corpus.facts(shard)
+    rows: list[tuple[int, int, int, int]] = []
+    texts = read_table(corpus.shards[shard], ["text", "kind"]).to_pylist()
+    for row, (document, record) in enumerate(zip(facts["document"].tolist(), texts, strict=True)):
+        if record["kind"] != "code" or document in gone:
+            continue
+        found = [text for text in function_texts(record["text"]) if len(text) >= rule.min_function_chars]
+        whole = sum(map(len, found))
+        rows += [
+            (xxhash.xxh3_64_intdigest(t.encode("utf-8", "surrogatepass")), row, len(t), whole) for t in found
+        ]
+    hashes, row_numbers, size, whole_size = (
+        np.array(column, kind)
+        for column, kind in zip(
+            zip(*rows, strict=True) if rows else ((),) * 4,
+            (np.uint64, np.int64, np.int64, np.int64),
+            strict=True,
+        )
+    )
+    columns = {
+        "function": hashes,
+        "document": facts["document"][row_numbers],
+        "chars": facts["chars"][row_numbers],
+        "licensed": facts["licensed"][row_numbers],
+        "size": size,
+        "whole": whole_size,
+    }
+    corpus.shuffle(BODIES).put(f"{shard:08d}", by_hash(hashes, corpus.parts), columns)
+
+
+def find_functions(step: Step) -> int:
+    """Part of the functions -> (document, kept, size, whole) where a better document has one too, by document."""
+    rule, corpus, part = step
+    names = ("function", "document", "chars", "licensed", "size", "whole")
+    table = dict(zip(names, corpus.shuffle(BODIES).column(part, *names), strict=True))
+    table["licensed"] = table["licensed"].astype(bool)
+    order = np.lexsort((*reversed(KEEP[rule.keep](table)), table["function"]))
+    begins, run = groups(table["function"][order])
+    kept = table["document"][order][begins][run]
+    copied = kept != table["document"][order]
+    columns = {name: table[name][order][copied] for name in ("document", "size", "whole")}
+    where = corpus.part_of(columns["document"])
+    corpus.shuffle(COPIES).put(f"{part:06d}", where, {**columns, "kept": kept[copied]})
+    return int(copied.sum())
+
+
+def judge_functions(step: Step) -> None:
+    """Part of the copied functions by document -> decisions on those with too large a share of them, by kept."""
+    rule, corpus, part = step
+    document, size, whole, kept = corpus.shuffle(COPIES).column(part, "document", "size", "whole", "kept")
+    order = np.lexsort((kept, document))
+    document, size, whole, kept = document[order], size[order], whole[order], kept[order]
+    gone: list[tuple[int, int, float]] = []
+    begins, _ = groups(document)
+    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(document)], strict=False):
+        share = float(size[begin:end].sum() / whole[begin])
+        if share >= rule.copied_functions:
+            names, place = np.unique(kept[begin:end], return_inverse=True)
+            most = int(names[np.bincount(place, weights=size[begin:end]).argmax()])
+            gone.append((int(document[begin]), most, share))
+    stays = np.array([k for _, k, _ in gone], np.int64)
+    columns = {
+        "document": np.array([d for d, _, _ in gone], np.int64),
+        "kept": stays,
+        "similarity": np.array([s for *_, s in gone], np.float64),
+        "reason": np.full(len(gone), REASONS.index("copied_functions"), np.int8),
+    }
+    corpus.shuffle(DECISIONS).put(f"{FUNCTIONS}-{part:06d}", corpus.part_of(stays), columns)

@@ -1,0 +1,60 @@
+"""What a copy is, and which member of a cluster stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hornbook.copies.shuffle import Numbers, groups
+from hornbook.core.config import Config
+from hornbook.text.minhash import choose_bands
+
+
+class Rule(Config):
+    """When two documents are copies, and which one stays."""
+
+    near: bool = True
+    """Look for near copies too, not for exact ones alone."""
+    jaccard: float = Field(0.75, gt=0, le=1)
+    """Documents whose sets of shingles are at least this similar are near copies."""
+    shingle_words: int = Field(5, ge=1, le=64)
+    """Words in a shingle."""
+    hashes: int = Field(128, ge=16, le=1024)
+    """Length of a MinHash signature."""
+    recall: float = Field(0.99, gt=0, lt=1)
+    """Bands are cut so that a pair exactly at the threshold is compared with at least this chance."""
+    keep: Literal["first", "longest", "licensed-longest"] = "licensed-longest"
+    """Which member of a cluster stays: the first read; the longest; the longest of those with a licence."""
+    copied_functions: float = Field(0.0, ge=0, le=1)
+    """Drop code of whose functions' text at least this share stands in better documents too, by `keep`; 0 does not
+    look into functions."""
+    min_function_chars: int = Field(200, ge=1)
+    """Shorter functions are alike by nature and count neither way."""
+
+    @property
+    def bands(self) -> tuple[int, int]:
+        return choose_bands(self.hashes, self.jaccard, self.recall)
+
+
+Facts = dict[str, NDArray[Any]]
+"""Columns document, chars, licensed."""
+
+KEEP: dict[str, Callable[[Facts], tuple[NDArray[Any], ...]]] = {
+    "first": lambda facts: (facts["document"],),
+    "longest": lambda facts: (-facts["chars"], facts["document"]),
+    "licensed-longest": lambda facts: (~facts["licensed"], -facts["chars"], facts["document"]),
+}
+"""Rule -> sort keys; the member of a cluster that sorts first is kept."""
+
+
+def keepers(keep: str, group: NDArray[Any], facts: Facts) -> tuple[Numbers, Numbers]:
+    """(document, kept) for every member of a group that is not the one kept."""
+    order = np.lexsort((*reversed(KEEP[keep](facts)), group))
+    document = facts["document"][order]
+    begins, run = groups(group[order])
+    kept = document[begins][run]
+    return document[document != kept], kept[document != kept]

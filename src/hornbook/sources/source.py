@@ -1,0 +1,156 @@
+"""What every source has: its settings, the bounds of a document, and what is set aside with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from hornbook.core.config import Config
+from hornbook.core.errors import InputError
+from hornbook.core.places import is_url
+from hornbook.core.records import Document, Drop, Kind
+from hornbook.text.files import Found
+from hornbook.text.sieve import Limits, refusal
+
+KEPT_CHARS = 2_000
+"""Of a dropped text, this much is kept."""
+
+
+class Posts(Config):
+    """Which questions of a Stack Exchange dump are read, and with which answers."""
+
+    tags: tuple[str, ...] = Field((), strict=False)
+    """Only questions with one of these tags; empty: all."""
+    min_score: int = 0
+    """Questions with a lower score are left out."""
+    min_answer_score: int = 0
+    """So are answers, the accepted one too."""
+    since: date | None = None
+    """Only questions asked on this day or later."""
+    until: date | None = None
+    """Only questions asked on this day or earlier."""
+    answers: Literal["accepted", "best", "accepted-first"] = "accepted-first"
+    """Which answers stand below the question: the accepted one, those of the best score, or both in that order."""
+    max_answers: int = Field(1, ge=1, le=100)
+
+
+class Source(Config):
+    """One place that documents come from."""
+
+    kind: Literal["stdlib", "installed", "folder", "git", "jsonl", "parquet", "stack-exchange"]
+    path: str = ""
+    """A folder (folder); a repository or a folder of them (git); a file or a folder of files (the others). Any of
+    them may be an fsspec URL, but for git: s3://bucket/corpus, hf://datasets/owner/name/data."""
+    name: str = ""
+    """What the source of its documents begins with; empty: the last part of the path."""
+    suffix: str = ".py"
+    """Which files of a folder or repository are read."""
+    revision: str = ""
+    """The commit or tag: needed by hf://, HEAD where a git source names none."""
+    text_key: str = "text"
+    """The JSON key or Parquet column that holds the text."""
+    meta_keys: tuple[str, ...] = Field((), strict=False)
+    """Further keys or columns to keep in meta: licence, path, stars."""
+    meta_names: dict[str, str] = Field(default_factory=dict)
+    """Key or column -> its name in meta; "licence" is the one that dedup looks at."""
+    document_kind: Kind = "code"
+    posts: Posts = Posts()
+
+    @model_validator(mode="after")
+    def _revision_is_pinned(self) -> Self:
+        if self.path.startswith("hf://") and not self.revision and "@" not in self.path:
+            raise ValueError(f"{self.path} needs a revision (a commit or tag), so that it stays the same")
+        return self
+
+    @property
+    def place(self) -> str:
+        """The path, with its revision where it is on the Hugging Face Hub: hf://datasets/owner/name@revision/..."""
+        if not self.path.startswith("hf://") or not self.revision or "@" in self.path:
+            return self.path
+        kinds = ("datasets", "spaces", "buckets")
+        parts = self.path.removeprefix("hf://").split("/")
+        end = 3 if parts[0] in kinds else 2
+        pinned = "/".join(parts[:end]) + f"@{self.revision.replace('/', '%2F')}"
+        return "hf://" + "/".join([pinned, *parts[end:]])
+
+    @property
+    def label(self) -> str:
+        """What the source of its documents begins with."""
+        path = self.path.rstrip("/")
+        return self.name or (path.rpartition("/")[2] if is_url(path) else Path(path).resolve().name)
+
+
+class Bounds(Config):
+    """What a document may look like at most."""
+
+    max_document_bytes: int = Field(1_000_000, ge=1)
+    """A larger file or record is dropped as huge."""
+    max_line_bytes: int = Field(16_000_000, ge=1_000)
+    """A longer line of a JSONL file or dump is dropped unparsed."""
+    max_code_line_chars: int = Field(2_000, ge=1)
+    """Code with a longer line is dropped as minified."""
+    max_mean_line_chars: int = Field(100, ge=1)
+    """Code with longer lines on average is dropped as minified."""
+    max_literal_share: float = Field(0.7, ge=0, le=1)
+    """Code of which strings and numbers are a larger share is dropped as mostly data."""
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            self.max_document_bytes,
+            self.max_code_line_chars,
+            self.max_mean_line_chars,
+            self.max_literal_share,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file to read, and what is known of it before."""
+
+    source: Source
+    found: Found
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+Read = Callable[[Sequence[Candidate], Bounds, Path], Iterator[Document | Drop]]
+"""Candidates of one kind, bounds, and a folder for what must wait on disk -> documents and drops."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """How the files of a source are found, and how they are read; `records`: a file holds many documents."""
+
+    find: Callable[[Source], Iterable[Found]]
+    read: Read
+    records: bool = False
+
+
+def needed_path(source: Source) -> Path:
+    """The path of a source on this machine; InputError if there is none."""
+    path = Path(source.path)
+    if not source.path or not path.exists():
+        raise InputError(
+            f"{source.path or 'path'} does not exist; a source of kind {source.kind} needs the path of its input"
+        )
+    return path
+
+
+def sieved(document: Document, bounds: Bounds) -> Document | Drop:
+    """The document, or why it is none, with the beginning of its text."""
+    found = refusal(document.text, bounds.limits, document.kind == "code")
+    if found is None:
+        return document
+    cut = Document(document.text[:KEPT_CHARS], document.source, document.kind, document.meta)
+    return Drop(cut, *found)
+
+
+def quarantined(candidate: Candidate, where: str, data: bytes, why: tuple[str, str]) -> Drop:
+    """What could not be read: its first bytes as text, with reason and detail."""
+    text = data[: 4 * KEPT_CHARS].decode("utf-8", "replace")[:KEPT_CHARS]
+    return Drop(Document(text, where, candidate.source.document_kind, candidate.meta), *why)

@@ -1,0 +1,199 @@
+"""A forgiving reader of JSON: single quotes, trailing and missing commas, comments, Python's words, a cut end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+SPACE = re.compile(r"(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)+", re.DOTALL)
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+WORD = re.compile(r"[A-Za-z_$][\w$-]*")
+WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None, "NaN": None}
+QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "`": "`"}
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", "\n": ""}
+MAX_DEPTH = 100
+
+
+class Broken(ValueError):
+    """It cannot be read; `nothing` where not even a beginning was there."""
+
+    def __init__(self, message: str, nothing: bool = False) -> None:
+        super().__init__(message)
+        self.nothing = nothing
+
+
+class _CutOff(Exception):
+    """The text ended inside a value."""
+
+
+def read_lenient(text: str, start: int, truncated: bool) -> tuple[Any, int, set[str]]:
+    """The value at `start`, where it ends, and what was wrong with it.
+
+    Where the text ends too early: Broken, or with `truncated` what was there, without the value that was cut
+    (a cut string is kept as far as it goes).
+    """
+    reader = _Reader(text, start, truncated)
+    value = reader.value(0)
+    return value, reader.at, reader.notes
+
+
+@dataclass
+class _Reader:
+    text: str
+    at: int
+    truncated: bool
+    notes: set[str] = field(default_factory=set)
+
+    def value(self, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise Broken(f"nested deeper than {MAX_DEPTH}")
+        sign = self.peek()
+        if sign == "{":
+            return self.object(depth)
+        if sign == "[":
+            return self.array(depth)
+        if sign in QUOTES:
+            return self.string()
+        if number := NUMBER.match(self.text, self.at):
+            return self.number(number)
+        word = WORD.match(self.text, self.at)
+        if word is None or word[0] not in WORDS:
+            if word is not None and word.end() == len(self.text):
+                raise _CutOff if self.truncated else Broken("it breaks off")
+            raise self.broken("expected a value")
+        self.at = word.end()
+        if word[0] not in ("true", "false", "null"):
+            self.notes.add("words")
+        return WORDS[word[0]]
+
+    def object(self, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        self.at += 1
+        try:
+            while self.peek() != "}":
+                key = self.key()
+                if self.peek() != ":":
+                    raise self.broken(f"expected ':' after {key!r}")
+                self.at += 1
+                found[key] = self.value(depth + 1)
+                self.comma("}")
+            self.at += 1
+        except _CutOff:
+            self.closed_for_it()
+        return found
+
+    def array(self, depth: int) -> list[Any]:
+        found: list[Any] = []
+        self.at += 1
+        try:
+            while self.peek() != "]":
+                found.append(self.value(depth + 1))
+                self.comma("]")
+            self.at += 1
+        except _CutOff:
+            self.closed_for_it()
+        return found
+
+    def closed_for_it(self) -> None:
+        self.at = len(self.text)
+        self.notes.add("truncated")
+
+    def key(self) -> str:
+        if self.peek() in QUOTES:
+            return self.string()
+        word = WORD.match(self.text, self.at)
+        if word is None:
+            raise self.broken("expected a key")
+        self.at = word.end()
+        self.notes.add("keys")
+        return word[0]
+
+    def comma(self, closer: str) -> None:
+        """Step over one comma; one before the end, or a missing one, is mended."""
+        sign = self.peek()
+        if sign == ",":
+            self.at += 1
+            if self.peek() == closer:
+                self.notes.add("commas")
+        elif sign != closer:
+            if sign in "]}":
+                raise self.broken(f"expected {closer!r}")
+            self.notes.add("commas")
+
+    def number(self, found: re.Match[str]) -> int | float:
+        if found.end() == len(self.text):
+            raise _CutOff if self.truncated else Broken("it breaks off")
+        self.at = found.end()
+        digits = found[0]
+        return int(digits) if re.fullmatch(r"[-+]?\d+", digits) else float(digits)
+
+    def string(self) -> str:
+        opener = self.text[self.at]
+        closer = QUOTES[opener]
+        if opener != '"':
+            self.notes.add("quotes")
+        self.at += 1
+        parts: list[str] = []
+        while self.at < len(self.text):
+            sign = self.text[self.at]
+            if sign == closer and not self.inside():
+                self.at += 1
+                return "".join(parts)
+            parts.append(self.escape() if sign == "\\" else self.plain(sign))
+        if not self.truncated:
+            raise Broken("it breaks off inside a string")
+        self.notes.add("truncated")
+        return "".join(parts)
+
+    def inside(self) -> bool:
+        """Whether this quote stands in the middle of a text, as apostrophes and unescaped quotes do."""
+        blanks = SPACE.match(self.text, self.at + 1)
+        after = blanks.end() if blanks else self.at + 1
+        sign = self.text[after : after + 1]
+        if sign in ",:]}" or sign in QUOTES or (blanks and "\n" in blanks[0]):
+            return False
+        self.notes.add("quotes")
+        return True
+
+    def plain(self, sign: str) -> str:
+        self.at += 1
+        if sign < " ":
+            self.notes.add("controls")
+        return sign
+
+    def escape(self) -> str:
+        code = self.text[self.at + 1 : self.at + 2]
+        if code == "u":
+            digits = self.text[self.at + 2 : self.at + 6]
+            if re.fullmatch(r"[0-9a-fA-F]{4}", digits):
+                self.at += 6
+                return self.paired(int(digits, 16))
+        self.at += 2
+        if code in ESCAPES:
+            return ESCAPES[code]
+        if code not in ('"', "'"):
+            self.notes.add("escapes")
+            return "\\" + code
+        return code
+
+    def paired(self, high: int) -> str:
+        low = re.match(r"\\u([dD][c-fC-F][0-9a-fA-F]{2})", self.text[self.at : self.at + 6])
+        if 0xD800 <= high < 0xDC00 and low:
+            self.at += 6
+            return chr(0x10000 + ((high - 0xD800) << 10) + int(low[1], 16) - 0xDC00)
+        return "\ufffd" if 0xD800 <= high < 0xE000 else chr(high)
+
+    def peek(self) -> str:
+        """The next sign after blanks and comments; at the end of the text the value was cut."""
+        if space := SPACE.match(self.text, self.at):
+            if space[0].strip():
+                self.notes.add("comments")
+            self.at = space.end()
+        if self.at >= len(self.text):
+            raise _CutOff if self.truncated else Broken("it breaks off")
+        return self.text[self.at]
+
+    def broken(self, what: str) -> Broken:
+        line = self.text.count("\n", 0, self.at) + 1
+        return Broken(f"{what} in line {line} at {self.text[self.at : self.at + 20]!r}")

@@ -1,0 +1,95 @@
+"""Reading JSON out of an answer: the usual breakages are mended and said, the rest is asked once more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
+from hornbook.teachers.lenient import Broken, read_lenient
+
+FENCE = re.compile(r"```[a-zA-Z0-9]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+OPENERS = re.compile(r"[{\[]")
+MAX_STARTS = 50
+REASK = "That could not be used: {error}. Answer again with the corrected JSON alone."
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A value read from an answer, the raw text, and what was mended: prose, fences, quotes, commas, truncated, ..."""
+
+    value: Any
+    raw: str
+    mended: tuple[str, ...] = ()
+
+
+def parse_json_answer(text: str) -> Parsed | Failed:
+    """The JSON in an answer; Failed with no_json or broken_json, whose detail ends with the raw text.
+
+    An object or array is looked for as it stands, in code fences, then in prose; a whole one comes before
+    one that has to be closed where the text broke off ("truncated" is then among what was mended).
+    """
+    try:
+        return Parsed(orjson.loads(text), text)
+    except ValueError:
+        pass
+    places = [(block[1], ("fences",)) for block in FENCE.finditer(text)] + [(text, ())]
+    problem: Broken | None = None
+    for truncated in (False, True):
+        for place, mended in places:
+            try:
+                return _find(place, text, mended, truncated)
+            except Broken as error:
+                problem = problem or error
+    if problem is None or problem.nothing:
+        return Failed("no_json", f"no JSON object or array in it: {text}")
+    return Failed("broken_json", f"{problem}: {text}")
+
+
+def _find(place: str, raw: str, mended: tuple[str, ...], truncated: bool) -> Parsed:
+    """The first object or array in `place` that can be read."""
+    problem = Broken("no JSON", nothing=True)
+    for number, start in enumerate(OPENERS.finditer(place)):
+        if number == MAX_STARTS:
+            break
+        try:
+            value, end, notes = read_lenient(place, start.start(), truncated)
+        except Broken as error:
+            problem = problem if not problem.nothing else error
+            continue
+        prose = place[: start.start()].strip() or place[end:].strip()
+        found = {*mended, *notes, *(("prose",) if prose else ())}
+        return Parsed(value, raw, tuple(sorted(found)))
+    raise problem
+
+
+async def ask_parsed(
+    teacher: Teacher, ask: Ask, check: Callable[[Any], Any] = lambda value: value
+) -> Parsed | Failed:
+    """Ask, parse and check; where that fails ask once more with the error, and give up after that.
+
+    `check` turns the value into what is wanted or raises ValueError saying what is wrong with it (reason
+    "wrong_json"). The raw text of a failure is at the end of its detail.
+    """
+    answer = await teacher.answer(ask)
+    parsed = _checked(answer, check)
+    if isinstance(answer, Failed) or isinstance(parsed, Parsed):
+        return parsed
+    error = parsed.detail.removesuffix(answer.text).rstrip(": ")
+    again = (*ask.messages, ("assistant", answer.text), ("user", REASK.format(error=error)))
+    second = _checked(await teacher.answer(replace(ask, messages=again)), check)
+    return replace(second, tries=2) if isinstance(second, Failed) else second
+
+
+def _checked(answer: Answer | Failed, check: Callable[[Any], Any]) -> Parsed | Failed:
+    parsed = answer if isinstance(answer, Failed) else parse_json_answer(answer.text)
+    if isinstance(parsed, Failed):
+        return parsed
+    try:
+        return replace(parsed, value=check(parsed.value))
+    except ValueError as error:
+        return Failed("wrong_json", f"{error}: {parsed.raw}")
