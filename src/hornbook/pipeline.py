@@ -103,7 +103,7 @@ STAGES: dict[str, Stage] = {
     "textbooks": Stage(textbooks.run, identity=textbooks.identity),
     "exercises": Stage(exercises.run, version=2, identity=exercises.identity),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
-    "tokenizer": Stage(tokenizer.run, identity=tokenizer.identity),
+    "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run),
     "finetune": Stage(finetune.run),

@@ -65,7 +65,7 @@ def test_transformers_reads_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     text = ODD_TEXTS[0]
-    assert theirs(text)["input_ids"] == tokenizer.encode(text)
+    assert theirs(text)["input_ids"] == [tokenizer.end_of_text, *tokenizer.encode(text)]
     assert theirs.eos_token_id == tokenizer.end_of_text
 
 

@@ -8,6 +8,7 @@ import torch
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json, write_json
 from hornbook.model.checkpoint import load_model, load_weights, save_model
+from hornbook.model.generate import Sampling, generate
 from hornbook.model.phi import Phi, PhiConfig
 from hornbook.model.tokenizer import Tokenizer
 
@@ -83,3 +84,16 @@ def test_what_is_no_phi_is_refused_by_name(model: Phi, tokenizer: Tokenizer, tmp
     write_json(tmp_path / "config.json", {**settings, "num_hidden_layers": 5})
     with pytest.raises(InputError, match=r"no tensor 'model\.layers\.2"):
         load_weights(tmp_path)
+
+
+def test_transformers_generates_what_we_generate(model: Phi, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    save_model(tmp_path, model, tokenizer)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(str(tmp_path)).eval()
+    reader = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    prompts = ["def wrap(text):\n", "import re\n\nclass A:\n    pass\n\n", "x"]
+    ours = generate(model, tokenizer, prompts, Sampling(max_new_tokens=20))
+    for prompt, made in zip(prompts, ours, strict=True):
+        ids = reader(prompt, return_tensors="pt", return_token_type_ids=False)
+        assert ids["input_ids"][0].tolist() == [tokenizer.end_of_text, *tokenizer.encode(prompt)]
+        written = theirs.generate(**ids, max_new_tokens=20)[0, ids["input_ids"].shape[1] :]
+        assert reader.decode(written, skip_special_tokens=True) == made.text

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hornbook.core.errors import ConfigError
-from hornbook.model.generate import Sampling, choose, generate, score
+from hornbook.model.generate import Sampling, choose, generate, score, stream
 from hornbook.model.phi import Phi, PhiConfig
 from hornbook.model.tokenizer import Tokenizer
 
@@ -142,3 +142,23 @@ def test_a_pair_longer_than_the_context_is_scored_in_windows(model: Phi, tokeniz
         expected += sum(logs[i - offset - 1, ids[i]].item() for i in range(first, end))
         first = end
     assert found.log_probability == pytest.approx(expected, abs=1e-2)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_stream_adds_up_to_the_completion(model: Phi, tokenizer: Tokenizer, temperature: float) -> None:
+    for seed, prompt in enumerate(PROMPTS):
+        sampling = Sampling(max_new_tokens=24, temperature=temperature)
+        whole = generate(model, tokenizer, [prompt], sampling, [seed])[0].text
+        pieces = list(stream(model, tokenizer, prompt, sampling, seed))
+        assert "".join(pieces) == whole
+        assert len([piece for piece in pieces if piece]) > 3
+
+
+def test_a_stream_shows_nothing_of_a_stop_string(model: Phi, tokenizer: Tokenizer) -> None:
+    free = generate(model, tokenizer, PROMPTS[:1], Sampling(max_new_tokens=24))[0].text
+    sampling = Sampling(max_new_tokens=24, stop=(free[9:14],))
+    shown = ""
+    for piece in stream(model, tokenizer, PROMPTS[0], sampling):
+        shown += piece
+        assert free.split(free[9:14])[0].startswith(shown)
+    assert shown == generate(model, tokenizer, PROMPTS[:1], sampling)[0].text

@@ -75,7 +75,7 @@ def test_training_lowers_the_loss_and_writes_what_it_did(
     assert facts["tokens"] == 64 * 4 * 40
     assert facts["heldout_loss"] == metrics[-1]["heldout_loss"] < metrics[4]["heldout_loss"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "config.json", "metrics.jsonl", "model.json", "model.safetensors",
+        "config.json", "generation_config.json", "metrics.jsonl", "model.json", "model.safetensors",
         "timing.json", "tokenizer.json", "tokenizer_config.json", "training.json",
     ]  # fmt: skip
 

@@ -22,7 +22,8 @@ def _dataset(folder: Path, texts: list[str]) -> Path:
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Mapping[str, Path]:
-    long = [f"def long_{i}(value):\n    return value + {i}\n" * 20 for i in range(100)]
+    words = ["".join(chr(97 + int(digit)) for digit in str(7919 * i)) for i in range(100)]
+    long = [f"def {word}(value):\n    return value + {i}\n" * 20 for i, word in enumerate(words)]
     short = [f"class Short{i}:\n    pass\n" for i in range(120)]
     return {"part.a": _dataset(tmp_path / "a", long), "part.b": _dataset(tmp_path / "b", short)}
 

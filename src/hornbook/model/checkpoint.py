@@ -11,6 +11,7 @@ from hornbook.core.shards import read_json, write_bytes, write_json
 from hornbook.model.convert import (
     config_from_transformers,
     from_transformers,
+    generation_config,
     to_transformers,
     transformers_config,
 )
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "model.safetensors"
 MODEL_FILE = "model.json"
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 
 
 def save_model(
     folder: Path, model: Phi, tokenizer: Tokenizer, record: Mapping[str, Any] | None = None
 ) -> None:
-    """Write model.safetensors (float32, transformers' layout), config.json, the tokenizer, and model.json.
+    """Write model.safetensors (float32, transformers' layout), its two configurations, the tokenizer, and model.json.
 
     `record` is what to remember of how the model was made; model.json holds it beside the configuration.
     """
@@ -38,6 +40,7 @@ def save_model(
     state = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
     write_bytes(folder / WEIGHTS_FILE, save(to_transformers(state, model.config), {"format": "pt"}))
     write_json(folder / CONFIG_FILE, transformers_config(model.config, tokenizer.end_of_text))
+    write_json(folder / GENERATION_FILE, generation_config(tokenizer.end_of_text))
     tokenizer.save(folder)
     facts = {"config": model.config.model_dump(), "parameters": model.config.parameters, **(record or {})}
     write_json(folder / MODEL_FILE, facts)

@@ -101,6 +101,16 @@ def transformers_config(config: PhiConfig, end_of_text: int) -> dict[str, Any]:
     }
 
 
+def generation_config(end_of_text: int) -> dict[str, Any]:
+    """The generation_config.json that ends a completion at end-of-text, as hornbook does."""
+    return {
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "pad_token_id": end_of_text,
+        "do_sample": False,
+    }
+
+
 def config_from_transformers(values: Mapping[str, Any]) -> PhiConfig:
     """The configuration that a PhiForCausalLM's config.json describes; InputError where ours cannot be that model."""
     heads = values["num_attention_heads"]

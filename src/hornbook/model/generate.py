@@ -65,15 +65,9 @@ def generate(
     What a prompt gets depends on its seed, not on the prompts beside it (but for rounding). A prompt longer than
     the model's context less max_new_tokens loses its beginning.
     """
-    context = model.config.context_tokens
-    if sampling.max_new_tokens >= context:
-        raise ConfigError(
-            f"max_new_tokens is {sampling.max_new_tokens}; the model's context has {context} tokens"
-        )
     if sampling.temperature > 0 and len(seeds) != len(prompts):
         raise ConfigError(f"sampling {len(prompts)} prompts needs as many seeds, not {len(seeds)}")
-    room = context - sampling.max_new_tokens
-    encoded = [[tokenizer.end_of_text, *ids][-room:] for ids in tokenizer.encode_batch(prompts)]
+    encoded = _encoded(model, tokenizer, prompts, sampling)
     order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
     found: dict[int, Completion] = {}
     for start in range(0, len(order), sampling.batch_size):
@@ -82,6 +76,40 @@ def generate(
         batch = _Batch(model, tokenizer, sampling, [encoded[i] for i in chosen], dice)
         found |= dict(zip(chosen, batch.completions(), strict=True))
     return [found[i] for i in range(len(prompts))]
+
+
+def stream(model: Phi, tokenizer: Tokenizer, prompt: str, sampling: Sampling, seed: int = 0) -> Iterator[str]:
+    """The completion that `generate` gives a prompt, in pieces as soon as each is certain.
+
+    What may be the beginning of a stop string, or of a character, is held back until it is known.
+    """
+    encoded = _encoded(model, tokenizer, [prompt], sampling)
+    batch = _Batch(model, tokenizer, sampling, encoded, [random.Random(seed)])
+    shown = 0
+    for _ in batch.steps():
+        text = batch.completion(0).text
+        certain = len(text) if batch.ended[0] else len(_certain(text, sampling.stop))
+        yield text[shown:certain]
+        shown = max(shown, certain)
+    yield batch.completion(0).text[shown:]
+
+
+def _certain(text: str, stops: Sequence[str]) -> str:
+    """A text without what the next token may take back."""
+    text = text.rstrip("\ufffd")
+    held = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
+    return text[: len(text) - max(held, default=0)]
+
+
+def _encoded(model: Phi, tokenizer: Tokenizer, prompts: Sequence[str], sampling: Sampling) -> list[list[int]]:
+    """The ids of prompts, end-of-text in front, their beginnings cut to leave room for what is written."""
+    context = model.config.context_tokens
+    if sampling.max_new_tokens >= context:
+        raise ConfigError(
+            f"max_new_tokens is {sampling.max_new_tokens}; the model's context has {context} tokens"
+        )
+    room = context - sampling.max_new_tokens
+    return [[tokenizer.end_of_text, *ids][-room:] for ids in tokenizer.encode_batch(prompts)]
 
 
 class _Batch:
@@ -104,8 +132,14 @@ class _Batch:
         self.tail_tokens = 1 + max((len(text.encode()) for text in sampling.stop), default=0)
         """Tokens at the end that can hold a stop string that has just come about."""
 
-    @torch.inference_mode()
     def completions(self) -> list[Completion]:
+        for _ in self.steps():
+            pass
+        return [self.completion(i) for i in range(len(self.prompts))]
+
+    @torch.inference_mode()
+    def steps(self) -> Iterator[None]:
+        """Write a token to every sequence that goes on, again and again until all have ended."""
         device, dtype = self.model.head.weight.device, self.model.head.weight.dtype
         longest = max(map(len, self.prompts))
         padding = torch.tensor([longest - len(ids) for ids in self.prompts], device=device)
@@ -116,6 +150,7 @@ class _Batch:
             logits = self.model.head(self.model.hidden(tokens, cache)[:, -1])
             tokens = choose(logits.float(), self.sampling, [self.dice[i] for i in self.rows])[:, None]
             self._write(tokens[:, 0].tolist())
+            yield
             going = [row for row, i in enumerate(self.rows) if not self.ended[i]]
             if not going:
                 break
@@ -124,7 +159,6 @@ class _Batch:
                 cache.keep(kept)
                 tokens = tokens[kept]
                 self.rows = [self.rows[row] for row in going]
-        return [self._completion(i) for i in range(len(self.prompts))]
 
     def _write(self, drawn: Sequence[int]) -> None:
         """Add a token to each sequence that goes on, and end those that are done."""
@@ -139,7 +173,8 @@ class _Batch:
                 if not self.ended[i] and any(stop in tail for stop in self.sampling.stop):
                     self.ended[i] = "stop"
 
-    def _completion(self, i: int) -> Completion:
+    def completion(self, i: int) -> Completion:
+        """What sequence i holds so far, up to its stop string."""
         ids = self.written[i]
         text = self.tokenizer.decode(ids[:-1] if self.ended[i] == "end" else ids)
         cuts = [text.find(stop) for stop in self.sampling.stop if stop in text]

@@ -24,7 +24,7 @@ SLOT_BITS = 20
 MEMO_IDS = 1 << 20
 """With more ids than this remembered, all are forgotten: memory stays bounded."""
 
-LETTER, DIGIT, BLANK, MARK, NEWLINE, END = range(6)
+LETTER, BLANK, MARK, DIGIT, NEWLINE, END = range(6)
 _END_BYTE = b"\xff"
 """Stands between texts; UTF-8 never holds it."""
 
@@ -37,7 +37,7 @@ def _class_of(byte: int) -> int:
         return LETTER
     if character in "0123456789":
         return DIGIT
-    return NEWLINE if character == "\n" else BLANK if character in " \t\v\f\r" else MARK
+    return NEWLINE if character in "\r\n" else BLANK if character in " \t\v\f" else MARK
 
 
 _CLASSES = bytes(map(_class_of, range(256)))
@@ -116,42 +116,30 @@ class PieceEncoder:
 def cut(data: bytes) -> Positions:
     """Where the pieces of `LINE_PATTERN` begin in texts that an END byte follows each; END is a piece."""
     classes = np.frombuffer(data.translate(_CLASSES), np.uint8)
-    begins = np.flatnonzero(np.concatenate(([True], classes[1:] != classes[:-1])) | (classes >= NEWLINE))
+    begins = np.flatnonzero(np.concatenate(([True], classes[1:] != classes[:-1])) | (classes >= DIGIT))
     kinds = classes[begins]
     is_start = np.zeros(len(data) + 1, bool)
     is_start[begins] = True
     _join_line_ends(is_start, begins, kinds)
     _leave_a_blank(is_start, data, begins, kinds)
-    _cut_numbers(is_start, begins, kinds, len(data))
     _keep_what_is_not_ascii(is_start, data, begins, kinds)
     return np.flatnonzero(is_start[:-1])
 
 
 def _join_line_ends(is_start: Flags, begins: Positions, kinds: npt.NDArray[np.uint8]) -> None:
-    """A newline belongs to the blanks before it, and both to the marks before them."""
+    """A newline belongs to the blanks or the marks before it."""
     newlines = np.flatnonzero(kinds[1:] == NEWLINE) + 1
     before = kinds[newlines - 1]
     is_start[begins[newlines[(before == BLANK) | (before == MARK)]]] = False
-    blanks = newlines[before == BLANK] - 1
-    blanks = blanks[blanks > 0]
-    is_start[begins[blanks[kinds[blanks - 1] == MARK]]] = False
 
 
 def _leave_a_blank(is_start: Flags, data: bytes, begins: Positions, kinds: npt.NDArray[np.uint8]) -> None:
-    """The last blank before a word or mark is apart from the others; a space belongs to what follows."""
+    """The last blank before what is no line's end is apart from the others; a space belongs to a word or mark."""
     follows = np.flatnonzero((kinds[:-1] == BLANK) & (kinds[1:] < NEWLINE)) + 1
     places = begins[follows]
     is_start[places - 1] = True
     is_space = np.frombuffer(data, np.uint8)[places - 1] == ord(" ")
-    is_start[places[is_space]] = False
-
-
-def _cut_numbers(is_start: Flags, begins: Positions, kinds: npt.NDArray[np.uint8], size: int) -> None:
-    """Digits stand three at a time."""
-    ends = np.append(begins[1:], size)
-    long = np.flatnonzero((kinds == DIGIT) & (ends - begins > 3))
-    for begin, end in zip(begins[long].tolist(), ends[long].tolist(), strict=True):
-        is_start[begin + 3 : end : 3] = True
+    is_start[places[is_space & (kinds[follows] < DIGIT)]] = False
 
 
 def _keep_what_is_not_ascii(
