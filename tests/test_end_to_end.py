@@ -230,3 +230,38 @@ def test_show_status_and_clean_speak_of_what_was_made(recipe: Path, finished: tu
     assert "low_score" in ask("show", "tiny", "filter", "--dropped", "--limit", "1")
     assert "tiny" in ask("status")
     assert "Nothing to clean" in ask("clean")
+
+
+def test_a_trained_model_completes_and_is_exported(finished: tuple[Path, float], tmp_path: Path) -> None:
+    def ask(*words: str, told: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hornbook.cli", *words, "--root", str(finished[0])]
+        return subprocess.run(command, input=told, capture_output=True, text=True, check=False)
+
+    prompt = "def double(x):\n"
+    there = ask("complete", "tiny/textbook", prompt, "--tokens", "5", "--json")
+    assert json.loads(there.stdout)["prompt"] == prompt
+    streamed = ask("complete", "tiny/textbook", "--tokens", "5", told=prompt).stdout
+    assert streamed == json.loads(there.stdout)["completion"] + "\n"
+
+    folder, file = tmp_path / "out" / "model", tmp_path / "out" / "model.gguf"
+    assert ask("export", "tiny/textbook", "--to", "hf", "--out", str(folder)).returncode == 0
+    assert ask("export", "tiny/textbook", "--to", "gguf", "-o", str(file)).returncode == 0
+    assert file.read_bytes().startswith(b"GGUF")
+    card = (folder / "README.md").read_text()
+    assert card == (tmp_path / "out" / "model.md").read_text()
+    for fact in (
+        "by the recipe `tiny`, arm `textbook` (finetuned)",
+        "| finetune | exercises/grammar | 100% | 300 | 0 |",
+    ):
+        assert fact in card
+    assert "| heldout | 10 |" in card
+    assert json.loads(ask("complete", str(folder), prompt, "--tokens", "5", "--json").stdout) == json.loads(
+        there.stdout
+    )
+
+    again = ask("export", "tiny/textbook", "--to", "hf", "--out", str(folder))
+    assert (again.returncode, "is there already" in again.stderr) == (3, True)
+    missing = ask("complete", "tiny/nobody", "x")
+    assert (
+        missing.stderr.strip() == "error: run tiny trained no 'nobody'; its models: tiny/raw, tiny/textbook"
+    )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from hornbook.commands import look, run
+from hornbook.commands import look, model, run
 from hornbook.core.errors import HornbookError
 
 app = typer.Typer(
@@ -27,6 +27,10 @@ COMMANDS: dict[Callable[..., Any], str] = {
     look.status: "Example: `hornbook status --root /data/hb`",
     look.show: "Examples: `hornbook show nano filter --where 'score > 0.9' --limit 3` · "
     "`hornbook show nano read --dropped --where \"reason = 'generated'\"` · `hornbook show nano textbooks --json`",
+    model.complete: "Examples: `hornbook complete nano/textbook 'def add(a, b):\\n'` · "
+    "`hornbook complete out/my-model - --temperature 0.8 --seed 3 < prompt.py`",
+    model.export: "Examples: `hornbook export nano/textbook --to gguf --out nano.gguf` · "
+    "`hornbook export nano/pretrain/raw --to hf --out raw-model`",
     look.clean: "Examples: `hornbook clean` shows what would go · `hornbook clean --yes` removes it",
 }
 """Command -> the examples under its help, in the order that `hornbook --help` shows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,12 @@ def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:
     lines += [f"   │ {line}" for line in shown]
     if len(shown) < len(text):
         lines.append(f"   │ … {len(text) - len(shown)} more lines (--full shows them)")
-    return "\n".join(CONTROL.sub(lambda match: repr(match[0])[1:-1], line) for line in lines) + "\n"
+    return "\n".join(map(harmless, lines)) + "\n"
+
+
+def harmless(text: str) -> str:
+    """A text whose control characters are shown, not sent."""
+    return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def _describe_meta(meta: str) -> list[str]:
@@ -114,6 +120,37 @@ def clean(machine: Machine, yes: bool) -> list[dict[str, Any]]:
     for folder in unused if yes else ():
         remove(folder)
     return rows
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model's folder and, where it belongs to a run, the run's numbers and its name in them."""
+
+    folder: Path
+    name: str
+    results: dict[str, Any] = field(default_factory=dict)
+    arm: str = ""
+    state: str = ""
+
+
+def find_model(machine: Machine, name: str) -> FoundModel:
+    """The model of a folder, or of RUN/ARM (finetuned where it was) or RUN/STEP; InputError lists what there is."""
+    if (Path(name) / "config.json").exists():
+        return FoundModel(Path(name), Path(name).resolve().name)
+    run, _, wanted = name.partition("/")
+    if not wanted or Path(name).is_dir():
+        raise InputError(f"{name} is neither a model folder (it has no config.json) nor RUN/ARM of a run")
+    folder = _run(machine, run)
+    steps = read_json(folder / "lock.json")
+    made = [key for stage in ("finetune/", "pretrain/") for key in steps if key.startswith(stage)]
+    found = [key for key in made if wanted in (key, key.partition("/")[2])]
+    if not found:
+        arms = sorted({f"{run}/{key.partition('/')[2]}" for key in made})
+        raise InputError(f"run {run} trained no {wanted!r}; its models: {', '.join(arms)}")
+    stage, _, arm = found[0].partition("/")
+    state = "base" if stage == "pretrain" else "finetuned"
+    results = read_json(folder / "results.json")
+    return FoundModel(folder / "steps" / found[0], f"{run}-{arm}-{state}", results, arm, state)
 
 
 def _run(machine: Machine, run: str) -> Path:
