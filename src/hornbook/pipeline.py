@@ -97,7 +97,7 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "read": Stage(read.run, identity=read.identity),
-    "dedup": Stage(dedup.run),
+    "dedup": Stage(dedup.run, version=2),
     "annotate": Stage(annotate.run, identity=annotate.identity),
     "filter": Stage(filter.run),
     "textbooks": Stage(textbooks.run, identity=textbooks.identity),

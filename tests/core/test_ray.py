@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import hornbook
 from hornbook.core.records import Document
 from hornbook.core.shards import write_shard
 
+SOURCE = Path(hornbook.__file__).resolve().parents[1]
 SCRIPT = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 
 from hornbook.core.tools import Tools
@@ -30,9 +32,16 @@ def die(_):
     os.kill(os.getpid(), 9)
 
 def node(_):
-    import ray, time
+    import ray
     time.sleep(0.5)
     return ray.get_runtime_context().get_node_id()
+
+def wait_for_both_nodes(workers):
+    begun, seen = time.monotonic(), set()
+    while len(seen) < 2:
+        assert time.monotonic() - begun < 120, "both nodes work"
+        seen |= set(workers.map(node, range(8)))
+    assert workers.count == 2
 
 def fail(number):
     raise KeyError(number)
@@ -41,6 +50,8 @@ def main():
     engine, out = sys.argv[1], Path(sys.argv[2])
     made = cluster() if engine == "ray" else None
     workers = open_workers(engine, 2)
+    if made:
+        wait_for_both_nodes(workers)
     for name, stage, config, source in (
         ("dedup", dedup, dedup.DedupConfig(), Path("in")),
         ("clean", decontaminate, decontaminate.DecontaminateConfig(), out / "dedup"),
@@ -48,8 +59,6 @@ def main():
         (out / name).mkdir(parents=True)
         stage.run(config, {"documents": source}, out / name, Tools(workers=workers))
     if made:
-        assert workers.count == 2
-        assert len(set(workers.map(node, range(6)))) == 2, "both nodes work"
         for work, expected in ((die, WorkerDied), (fail, KeyError)):
             try:
                 list(workers.map(work, [1]))
@@ -80,7 +89,7 @@ def test_a_cluster_of_two_workers_writes_the_bytes_that_the_pool_writes(tmp_path
     script.write_text(SCRIPT)
     for engine in ("pool", "ray"):
         command = [sys.executable, str(script), engine, f"out-{engine}"]
-        env = {**os.environ, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "PYTHONPATH": str(tmp_path)}
+        env = {**os.environ, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "PYTHONPATH": f"{tmp_path}:{SOURCE}"}
         subprocess.run(command, cwd=tmp_path, check=True, env=env, timeout=280)
     made = [
         {p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}

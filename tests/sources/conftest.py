@@ -1,5 +1,8 @@
+"""Reading one source; and this folder's hub.py can be imported by its tests."""
+
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,8 @@ from hornbook.core.records import Document
 from hornbook.core.shards import read_documents, read_table, shards
 from hornbook.core.tools import Tools
 from hornbook.stages.read import ReadConfig, run
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 Reading = tuple[dict[str, Document], dict[str, tuple[str, str]], dict[str, float]]
 

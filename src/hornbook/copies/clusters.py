@@ -135,14 +135,15 @@ def clusters(corpus: Corpus) -> Iterator[pa.Table]:
 
 def gone_from(corpus: Corpus, shard: int) -> dict[int, tuple[str, str]]:
     """Row -> (reason, detail) of the documents of a shard that go."""
-    part = int(corpus.part_of(corpus.numbers(shard, np.zeros(1, np.int64)))[0])
-    table = corpus.shuffle(NAMED).get(part)
+    table = corpus.shuffle(NAMED).get(corpus.part_of_shard(shard))
+    if not table.num_rows:
+        return {}
+    here = table["document"].to_numpy() >> ROW_BITS == shard
     found = {}
-    for row in table.to_pylist():
-        if row["document"] >> ROW_BITS == shard:
-            said = f"copy of {row['kept_source']} (id {row['kept_id']}), similarity {row['similarity']:.3f}"
-            if row["reason"] == REASONS.index("copied_functions"):
-                share = f"{row['similarity']:.0%} of its functions' text stands in other documents"
-                said = f"{share}, most of it in {row['kept_source']} (id {row['kept_id']})"
-            found[row["document"] & ((1 << ROW_BITS) - 1)] = (REASONS[row["reason"]], said)
+    for row in table.filter(pa.array(here)).to_pylist():
+        said = f"copy of {row['kept_source']} (id {row['kept_id']}), similarity {row['similarity']:.3f}"
+        if row["reason"] == REASONS.index("copied_functions"):
+            share = f"{row['similarity']:.0%} of its functions' text stands in other documents"
+            said = f"{share}, most of it in {row['kept_source']} (id {row['kept_id']})"
+        found[row["document"] & ((1 << ROW_BITS) - 1)] = (REASONS[row["reason"]], said)
     return found

@@ -32,7 +32,7 @@ def function_texts(source: str) -> Iterator[str]:
 def scatter_functions(step: Step) -> None:
     """Shard -> the functions of its code that is kept so far, by hash of their text."""
     rule, corpus, shard = step
-    part = int(corpus.part_of(corpus.numbers(shard, np.zeros(1, np.int64)))[0])
+    part = corpus.part_of_shard(shard)
     gone = np.concatenate(
         [corpus.shuffle(name).column(part, "document")[0] for name in ("exact-gone", "near")]
     )

@@ -53,7 +53,7 @@ def scatter_bands(step: Step) -> None:
     """Shard -> the band keys of its documents that are no exact copies, by key."""
     _, corpus, shard = step
     facts = corpus.facts(shard)
-    part = int(corpus.part_of(corpus.numbers(shard, np.zeros(1, np.int64)))[0])
+    part = corpus.part_of_shard(shard)
     (gone,) = corpus.shuffle(EXACT_GONE).column(part, "document")
     alive = np.flatnonzero((facts["shingles"] > 0) & ~np.isin(facts["document"], gone))
     keys: Hashes = np.array(corpus.keys(shard)[alive])

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
 from hornbook.copies.rule import Facts, Rule
 from hornbook.copies.shuffle import Numbers, Shuffle
-from hornbook.core.shards import read_table, write_bytes
+from hornbook.core.shards import read_table, shards
 from hornbook.core.spans import Hashes
 from hornbook.text.minhash import band_keys, signatures
 from hornbook.text.ngrams import batches, grams, words
@@ -28,16 +30,23 @@ _BLANKS = bytes(ord(" ") if byte in b" \t\n\r\v\f" else byte for byte in range(2
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The shards to be compared and where the work on them waits; a document's number is its shard's and its row."""
+    """A dataset to be compared and where the work on it waits; a document's number is its shard's and its row.
 
-    shards: tuple[Path, ...]
+    It travels to every worker with every step, so it holds no list that grows with the dataset.
+    """
+
+    dataset: Path
     work: Path
     parts: int
 
     @classmethod
-    def of(cls, shards: list[Path], work: Path) -> Corpus:
-        size = sum(path.stat().st_size for path in shards)
-        return cls(tuple(shards), work, min(MIN_PARTS + size // PARQUET_BYTES_A_PART, MAX_PARTS))
+    def of(cls, dataset: Path, work: Path) -> Corpus:
+        size = sum(path.stat().st_size for path in shards(dataset))
+        return cls(dataset, work, min(MIN_PARTS + size // PARQUET_BYTES_A_PART, MAX_PARTS))
+
+    @property
+    def shards(self) -> list[Path]:
+        return _listed(self.dataset)
 
     def shuffle(self, name: str) -> Shuffle:
         return Shuffle(self.work / name, self.parts)
@@ -46,26 +55,38 @@ class Corpus:
         """The part of each document: neighbouring shards share one, so parts are in order of documents."""
         return (documents >> ROW_BITS) * self.parts // max(len(self.shards), 1)
 
-    def shards_of(self, part: int) -> Iterator[int]:
-        count = len(self.shards)
-        return (shard for shard in range(count) if shard * self.parts // count == part)
+    def part_of_shard(self, shard: int) -> int:
+        return shard * self.parts // max(len(self.shards), 1)
 
-    def file(self, shard: int, ending: str) -> Path:
-        return self.work / f"{self.shards[shard].stem}{ending}"
+    def sketch_file(self, shard: int) -> Path:
+        return self.work / f"{self.shards[shard].stem}.arrow"
+
+    def sketch(self, shard: int) -> pa.RecordBatch:
+        """A shard's sketch as `sketch` wrote it, mapped, not read."""
+        with pa.memory_map(str(self.sketch_file(shard))) as file:
+            return pa.ipc.open_file(file).get_batch(0)
 
     def numbers(self, shard: int, rows: Numbers) -> Numbers:
         return (np.int64(shard) << ROW_BITS) + rows
 
     def facts(self, shard: int) -> Facts:
-        """Columns exact, chars, licensed, shingles, and document: the number of each row."""
-        with np.load(self.file(shard, ".npz")) as file:
-            found = {name: file[name] for name in file.files}
-        return {**found, "document": self.numbers(shard, np.arange(len(found["exact"])))}
+        """Columns exact, chars, licensed, shingles (how many), and document: the number of each row."""
+        batch = self.sketch(shard)
+        found = {name: batch[name].to_numpy(zero_copy_only=False) for name in ("exact", "chars", "licensed")}
+        found["shingles"] = np.diff(batch["shingles"].offsets.to_numpy()).astype(np.int64)
+        return {**found, "document": self.numbers(shard, np.arange(len(batch)))}
 
-    def keys(self, shard: int) -> NDArray[np.uint64]:
+    def keys(self, shard: int) -> Hashes:
         """Band keys [documents, bands]."""
-        keys: NDArray[np.uint64] = np.load(self.file(shard, ".keys.npy"), mmap_mode="r")
-        return keys
+        keys = self.sketch(shard)["keys"]
+        found: Hashes = keys.flatten().to_numpy().reshape(len(keys), keys.type.list_size)
+        return found
+
+
+@lru_cache(maxsize=1)
+def _listed(dataset: Path) -> list[Path]:
+    """The shards of a finished dataset, listed once a process."""
+    return shards(dataset)
 
 
 class Sets:
@@ -79,31 +100,33 @@ class Sets:
         """A document's set, sorted."""
         shard, row = document >> ROW_BITS, document & ((1 << ROW_BITS) - 1)
         if shard not in self.open:
-            ends = np.cumsum(self.corpus.facts(shard)["shingles"])
-            sets = np.load(self.corpus.file(shard, ".npy"), mmap_mode="r")
-            self.open[shard] = sets, np.concatenate(([0], ends))
+            sets = self.corpus.sketch(shard)["shingles"]
+            self.open[shard] = sets.values.to_numpy(), sets.offsets.to_numpy()
         sets, cuts = self.open[shard]
         return sets[cuts[row] : cuts[row + 1]]
 
 
 def sketch(job: tuple[Rule, Corpus, int]) -> None:
-    """Write a shard's sets of shingles (.npy), band keys (.keys.npy) and, last, hashes and sizes (.npz)."""
+    """Write of each document of a shard its hash, size and licence, its set of shingles and its band keys."""
     rule, corpus, shard = job
     table = read_table(corpus.shards[shard], ["text", "meta"])
-    texts = table["text"].to_pylist()
-    keys, sets = _shingled(rule, texts if rule.near else [])
-    facts: dict[str, Any] = {
-        "exact": np.array([exact_hash(text) for text in texts], np.uint64),
-        "chars": np.array([len(text) for text in texts], np.int64),
-        "licensed": np.array([_is_licensed(meta) for meta in table["meta"].to_pylist()], bool),
-        "shingles": np.array([len(part) for part in sets] or [0] * len(texts), np.int64),
+    texts = table["text"]
+    columns = {
+        "exact": exact_hashes(texts),
+        "chars": pc.utf8_length(texts).combine_chunks().cast(pa.int64()),
+        "licensed": _is_licensed(table["meta"]),
+        "shingles": pa.array([[]] * len(texts), pa.list_(pa.uint32())),
     }
-    _save(
-        corpus.file(shard, ".npy"),
-        lambda file: np.save(file, np.concatenate([np.zeros(0, np.uint32), *sets])),
-    )
-    _save(corpus.file(shard, ".keys.npy"), lambda file: np.save(file, keys))
-    _save(corpus.file(shard, ".npz"), lambda file: np.savez(file, **facts))
+    if rule.near:
+        keys, sets = _shingled(rule, texts.to_pylist())
+        cuts = np.cumsum([0, *map(len, sets)], dtype=np.int32)
+        columns["shingles"] = pa.ListArray.from_arrays(cuts, np.concatenate([np.zeros(0, np.uint32), *sets]))
+        columns["keys"] = pa.FixedSizeListArray.from_arrays(keys.ravel(), rule.bands[0])
+    batch, path = pa.record_batch(columns), corpus.sketch_file(shard)
+    partial = path.with_suffix(".partial")
+    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:
+        file.write_batch(batch)
+    partial.rename(path)
 
 
 def _shingled(rule: Rule, texts: list[str]) -> tuple[Hashes, list[NDArray[np.uint32]]]:
@@ -118,17 +141,31 @@ def _shingled(rule: Rule, texts: list[str]) -> tuple[Hashes, list[NDArray[np.uin
     return np.concatenate(keys), sets
 
 
-def exact_hash(text: str) -> int:
-    """The hash of a text whose runs of ASCII blanks count as one space."""
-    data = text.encode("utf-8", "surrogatepass").translate(_BLANKS)
-    values = np.frombuffer(data, np.uint8)
+def exact_hashes(texts: pa.ChunkedArray) -> Hashes:
+    """The hash of each text, its runs of ASCII blanks as one space."""
+    return np.array([_exact_hash(data) for chunk in texts.chunks for data in _bytes_of(chunk)], np.uint64)
+
+
+def _bytes_of(texts: pa.StringArray) -> Iterator[bytes]:
+    """The UTF-8 of each text, from the buffer where it lies."""
+    _, offsets, data = texts.buffers()
+    cuts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
+    values = memoryview(data or b"")
+    return (bytes(values[begin:end]) for begin, end in pairwise(cuts))
+
+
+def _exact_hash(data: bytes) -> int:
+    values = np.frombuffer(data.translate(_BLANKS), np.uint8)
     kept = values != ord(" ")
     kept[1:] |= kept[:-1].copy()
     return xxhash.xxh3_64_intdigest(values[kept].tobytes().strip(b" "))
 
 
-def _is_licensed(meta: str) -> bool:
-    return '"licence":' in meta and '"licence":""' not in meta and '"licence":[]' not in meta
+def _is_licensed(meta: pa.ChunkedArray) -> NDArray[np.bool_]:
+    none = pc.match_substring_regex(meta, r'"licence":(""|\[\]|null)')
+    named = pc.match_substring(meta, '"licence":')
+    licensed: NDArray[np.bool_] = pc.and_not(named, none).to_numpy()
+    return licensed
 
 
 def _sorted_set(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -137,9 +174,3 @@ def _sorted_set(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
     return ordered[new]
-
-
-def _save(path: Path, write: Callable[[io.BytesIO], None]) -> None:
-    buffer = io.BytesIO()
-    write(buffer)
-    write_bytes(path, buffer.getvalue())

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from hornbook.core.errors import InputError
+from hornbook.core.errors import HornbookError, InputError
+
+
+class Unreachable(Exception):
+    """What is behind a URL could not be read just now: worth another try, and no fault of the file."""
 
 
 def is_url(place: str) -> bool:
@@ -23,8 +30,57 @@ def filesystem(place: str) -> tuple[Any, str]:
 
 
 def open_place(place: str) -> BinaryIO:
-    """A file to read bytes from; of a URL only what is read is fetched."""
+    """A file to read bytes from; of a URL only what is read is fetched, and a failure is Unreachable."""
     if not is_url(place):
         return open(place, "rb")  # noqa: PTH123  (a Path costs as much as the reading)
     system, path = filesystem(place)
-    return cast(BinaryIO, system.open(path, "rb"))
+    with reaching(place):
+        return cast(BinaryIO, _Far(place, system.open(path, "rb")))
+
+
+@contextmanager
+def reaching(place: str) -> Iterator[None]:
+    """Every filesystem and network library has errors of its own: all of them become Unreachable."""
+    try:
+        yield
+    except (HornbookError, Unreachable):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise Unreachable(
+            f"{place} cannot be read: {reason}; check the address, the credentials and the network"
+        ) from error
+
+
+class _Far(io.RawIOBase):
+    """A file behind a URL."""
+
+    def __init__(self, place: str, file: Any) -> None:
+        self.place = place
+        self.file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self.file.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self.file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        with reaching(self.place):
+            data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        with reaching(self.place):
+            return bytes(self.file.read())
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()

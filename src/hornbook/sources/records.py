@@ -39,7 +39,7 @@ def find_parquet(source: Source) -> Iterator[Found]:
                 columns = pq.read_schema(file).names
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{found.path} is not a whole Parquet file ({error}); replace it") from error
-        missing = [name for name in (source.text_key, *_meta_keys(source)) if name not in columns]
+        missing = [name for name in (source.text_column, *source.meta_columns) if name not in columns]
         if missing:
             raise InputError(f"{found.path} has no column {missing[0]}; it has {', '.join(columns)}")
         yield found
@@ -103,7 +103,7 @@ def _parquet(candidate: Candidate, bounds: Bounds) -> Iterator[Document | Drop]:
     import pyarrow.parquet as pq
 
     found, number = candidate.found, 0
-    columns = [candidate.source.text_key, *_meta_keys(candidate.source)]
+    columns = [candidate.source.text_column, *candidate.source.meta_columns]
     try:
         with open_place(found.path) as place, pq.ParquetFile(place) as file:
             batches = file.iter_batches(BATCH_ROWS, columns=columns)
@@ -115,18 +115,14 @@ def _parquet(candidate: Candidate, bounds: Bounds) -> Iterator[Document | Drop]:
         yield quarantined(candidate, f"{found.name}:{number + 1}", b"", why)
 
 
-def _meta_keys(source: Source) -> list[str]:
-    return list(dict.fromkeys([*source.meta_keys, *source.meta_names]))
-
-
 def _from_row(candidate: Candidate, row: Any, where: str, bounds: Bounds) -> Document | Drop:
     source = candidate.source
-    text = row.get(source.text_key) if isinstance(row, dict) else None
+    text = row.get(source.text_column) if isinstance(row, dict) else None
     if not isinstance(text, str):
         said = repr(row)[:KEPT_CHARS].encode("utf-8", "replace")
-        why = ("no_text", f"{source.text_key} is {type(text).__name__}, not a string")
+        why = ("no_text", f"{source.text_column} is {type(text).__name__}, not a string")
         return quarantined(candidate, where, said, why)
-    kept = {source.meta_names.get(key, key): row.get(key) for key in _meta_keys(source)}
+    kept = {name: row.get(key) for key, name in source.meta_columns.items()}
     meta = {name: _plain(value) for name, value in kept.items() if value is not None}
     return sieved(Document(text.replace("\r\n", "\n"), where, source.document_kind, meta), bounds)
 

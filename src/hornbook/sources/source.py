@@ -14,6 +14,7 @@ from hornbook.core.config import Config
 from hornbook.core.errors import InputError
 from hornbook.core.places import is_url
 from hornbook.core.records import Document, Drop, Kind
+from hornbook.sources.columns import COLUMNS, Dataset
 from hornbook.text.files import Found
 from hornbook.text.sieve import Limits, refusal
 
@@ -52,10 +53,12 @@ class Source(Config):
     """Which files of a folder or repository are read."""
     revision: str = ""
     """The commit or tag: needed by hf://, HEAD where a git source names none."""
-    text_key: str = "text"
-    """The JSON key or Parquet column that holds the text."""
+    columns: Dataset = ""
+    """A dataset whose names for text, repository, path, licence and stars are known; the next three come on top."""
+    text_key: str = ""
+    """The JSON key or Parquet column that holds the text; empty: the one of `columns`, else text."""
     meta_keys: tuple[str, ...] = Field((), strict=False)
-    """Further keys or columns to keep in meta: licence, path, stars."""
+    """Further keys or columns to keep in meta under their own names."""
     meta_names: dict[str, str] = Field(default_factory=dict)
     """Key or column -> its name in meta; "licence" is the one that dedup looks at."""
     document_kind: Kind = "code"
@@ -66,6 +69,15 @@ class Source(Config):
         if self.path.startswith("hf://") and not self.revision and "@" not in self.path:
             raise ValueError(f"{self.path} needs a revision (a commit or tag), so that it stays the same")
         return self
+
+    @property
+    def text_column(self) -> str:
+        return self.text_key or COLUMNS[self.columns].text
+
+    @property
+    def meta_columns(self) -> Mapping[str, str]:
+        """Key or column -> its name in meta."""
+        return {**COLUMNS[self.columns].meta, **{key: key for key in self.meta_keys}, **self.meta_names}
 
     @property
     def place(self) -> str:

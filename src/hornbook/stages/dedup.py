@@ -22,7 +22,7 @@ from hornbook.copies.components import components
 from hornbook.copies.rule import Rule
 from hornbook.copies.sketch import Corpus
 from hornbook.core.records import SCHEMA, Drop, documents
-from hornbook.core.shards import Counts, read_table, run_shards, shards, write_json, write_shard
+from hornbook.core.shards import Counts, read_table, run_shards, write_json, write_shard
 from hornbook.core.tools import Tools
 from hornbook.text.minhash import chance_to_meet
 
@@ -45,11 +45,11 @@ class DedupConfig(Rule):
 
 def run(config: DedupConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
     """Drop exact and near copies; clusters.parquet lists who went with whom, dedup.json how they were found."""
-    corpus = Corpus.of(shards(inputs["documents"]), out / WORK)
+    corpus = Corpus.of(inputs["documents"], out / WORK)
     corpus.work.mkdir(exist_ok=True)
     _forget_shuffles(corpus)
     with tools.progress.bar(
-        "dedup: compare", total=13 + 3 * bool(config.copied_functions), unit="steps"
+        "dedup: compare", total=10 + 3 * config.near + 3 * bool(config.copied_functions), unit="steps"
     ) as bar:
 
         def each(work: Callable[[Any], Any], count: int, more: Sequence[Any] = ()) -> list[Any]:
@@ -60,7 +60,7 @@ def run(config: DedupConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
             bar.advance()
             return found
 
-        candidates, true = _compare(corpus, each)
+        candidates, true = _compare(config, corpus, each)
         labels = components(corpus.shuffle(pairs.EDGES), true, corpus.work / "components", tools.workers)
         _decide(config, corpus, each, labels)
     facts = {**_facts(config, candidates, true), **_write_clusters(corpus, out / "clusters.parquet")}
@@ -81,12 +81,14 @@ def _forget_shuffles(corpus: Corpus) -> None:
             shutil.rmtree(folder)
 
 
-def _compare(corpus: Corpus, each: Each) -> tuple[int, int]:
+def _compare(config: DedupConfig, corpus: Corpus, each: Each) -> tuple[int, int]:
     """From texts to edges between documents that are alike; how many pairs were compared, and how many are true."""
     count = len(corpus.shards)
     each(_sketch_once, count)
     each(pairs.scatter_exact, count)
     each(pairs.find_exact, corpus.parts)
+    if not config.near:
+        return 0, 0
     each(pairs.scatter_bands, count)
     each(pairs.meet, corpus.parts)
     found = each(pairs.verify, corpus.parts)
@@ -109,8 +111,10 @@ def _decide(config: DedupConfig, corpus: Corpus, each: Each, labels: Any) -> Non
 
 
 def _sketch_once(step: pairs.Step) -> None:
-    """A sketch that a killed run finished is used again."""
-    if not step.corpus.file(step.number, ".npz").exists():
+    """A sketch that a killed run finished is used again, unless the machine died before it was on the disk."""
+    try:
+        step.corpus.sketch(step.number)
+    except (FileNotFoundError, pa.ArrowInvalid):
         sketch.sketch(step)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ import xxhash
 from pydantic import Field
 
 from hornbook.core.errors import InputError
+from hornbook.core.places import Unreachable
 from hornbook.core.records import Document, Drop, text_id, to_json
 from hornbook.core.shards import Counts, add_counts, run_shards, shard_name, write_shard
 from hornbook.core.tools import Tools
@@ -73,7 +75,8 @@ def run(config: ReadConfig, inputs: Mapping[str, Path], out: Path, tools: Tools)
 def identity(config: ReadConfig, cache: Path | None = None) -> Mapping[str, str]:
     """The hash of all files that may be read; `cache` is a folder for an index that makes the next call fast."""
     files = {f"{c.source.kind}:{c.found.name}": c.found for c in _candidates(config)}
-    hashes = {"files": files_identity(files, cache / "files.json" if cache else None)}
+    with _reachable("read.sources"):
+        hashes = {"files": files_identity(files, cache / "files.json" if cache else None)}
     told = {to_json({**found.meta, "path": ""}) for found in files.values() if found.meta}
     if told:
         hashes["about"] = text_id("\n".join(sorted(told)))
@@ -88,15 +91,22 @@ def _candidates(config: ReadConfig) -> list[Candidate]:
     found: list[Candidate] = []
     for source in config.sources:
         files = (f for f in KINDS[source.kind].find(source) if not f.path.startswith(OWN_FOLDER))
-        try:
+        with _reachable(source.path):
             found.extend(Candidate(source, f) for f in sorted(files, key=lambda f: f.name))
-        except OSError as error:
-            raise InputError(
-                f"{error.filename or source.path} cannot be read: {error.strerror or error}"
-            ) from error
     if not found:
         raise InputError("read.sources: no file to read in any of them; check the paths and suffixes")
     return found
+
+
+@contextmanager
+def _reachable(place: str) -> Iterator[None]:
+    """Before any work, what cannot be read is for a person to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{error.filename or place} cannot be read: {error.strerror or error}") from error
+    except Unreachable as error:
+        raise InputError(str(error)) from error
 
 
 def _choose(candidates: list[Candidate], config: ReadConfig, share: float) -> list[Candidate]:

@@ -15,7 +15,7 @@ import orjson
 import xxhash
 
 from hornbook.core.errors import InputError
-from hornbook.core.places import filesystem, open_place
+from hornbook.core.places import filesystem, open_place, reaching
 from hornbook.core.shards import write_bytes
 
 CHUNK_BYTES = 1 << 20
@@ -65,10 +65,8 @@ VERSIONS = ("blob_id", "ETag", "etag", "md5Hash", "content_md5", "crc32c")
 def walk_url(url: str, suffixes: tuple[str, ...], skip: frozenset[str] = frozenset()) -> Iterator[Found]:
     """The file at a URL, or all below it whose names end so, without those in folders named in `skip`."""
     system, root = filesystem(url)
-    try:
+    with reaching(url):
         infos = system.find(root, detail=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{url} cannot be listed: {error}") from error
     if not infos:
         raise InputError(f"{url} does not exist, or holds no file")
     for path, info in sorted(infos.items()):
