@@ -58,7 +58,9 @@ def _section(config: type[BaseModel], prefix: str) -> Iterator[str]:
     if rows:
         yield "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *rows, ""])
     for key, kind in inside:
-        yield f"### `[{key}]`\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
+        tag = kind.model_fields.get("source")
+        chosen = f', source = "{get_args(tag.annotation)[0]}"' if tag and get_args(tag.annotation) else ""
+        yield f"### `[{key}]`{chosen}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
         yield from _section(kind, f"{key}.")
 
 

@@ -81,6 +81,7 @@ def double(x):
 
 assert double(2) == 4
 assert double(0) == 0
+assert double(5) == 10
 ```"""
 MODULES = (
     "bisect",

@@ -101,7 +101,7 @@ STAGES: dict[str, Stage] = {
     "annotate": Stage(annotate.run, identity=annotate.identity),
     "filter": Stage(filter.run),
     "textbooks": Stage(textbooks.run, identity=textbooks.identity),
-    "exercises": Stage(exercises.run, version=2, identity=exercises.identity),
+    "exercises": Stage(exercises.run, version=3, identity=exercises.identity),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
     "pack": Stage(pack.run),
@@ -147,7 +147,7 @@ def _curation(recipe: Recipe) -> list[Step]:
     ]
     for source, config in recipe.exercises.items():
         inputs = {"documents": "dedup"} if config.source == "corpus" else {}
-        asks = teacher if config.source == "teacher" else ""
+        asks = teacher if config.asks_teacher else ""
         made.append(Step(f"exercises/{source}", config, inputs, seed, asks))
     made += [
         Step(f"decontaminate/{dataset}", recipe.decontaminate, {"documents": dataset}, seed)

@@ -1,6 +1,7 @@
 import ast
 import doctest
 import random
+from collections import Counter
 
 import pytest
 
@@ -136,4 +137,17 @@ def test_names_for_a_teacher_are_distinct_and_seeded() -> None:
     assert some != themes(300, 2)
     assert themes(5, 1) == some[:5]
     with pytest.raises(ValueError, match="names are wanted"):
-        themes(10**6, 1)
+        themes(10**8, 1)
+
+
+def test_names_of_the_same_words_are_one_name() -> None:
+    many = themes(20_000, 2)
+    words = [tuple(sorted(w.removesuffix("s") for w in theme.name.split("_"))) for theme in many]
+    assert len(set(words)) == len(words)
+    assert all(theme.name.isidentifier() for theme in many)
+
+
+def test_every_pair_of_concept_and_difficulty_is_asked_for_equally_often() -> None:
+    pairs = Counter((theme.concept, theme.difficulty) for theme in themes(480, 3))
+    assert len(pairs) == 48
+    assert set(pairs.values()) == {10}

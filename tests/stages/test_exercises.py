@@ -1,23 +1,28 @@
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
 import orjson
 import pytest
 
-from hornbook.core.config import TeacherPlace, parse
+from hornbook.core.config import TeacherPlace
 from hornbook.core.errors import ConfigError, StageError
 from hornbook.core.progress import Silent
 from hornbook.core.records import Document
-from hornbook.core.shards import DROPPED, read_documents, read_table, shard_name, write_shard
+from hornbook.core.shards import DROPPED, KEPT, read_documents, read_json, read_table, shard_name, write_shard
 from hornbook.core.tools import Tools
 from hornbook.core.workers import Pool
+from hornbook.exercises.corpus import CorpusConfig
+from hornbook.exercises.grammar import HELDOUT, GrammarConfig
+from hornbook.exercises.teacher import TeacherConfig
 from hornbook.grammar.names import themes
-from hornbook.sandbox import Limits, Program, Sandbox
-from hornbook.stages.exercises import HELDOUT, ExercisesConfig, exercise, identity, refuted, run
+from hornbook.sandbox import Sandbox
+from hornbook.stages.exercises import identity, run
 from hornbook.teachers import open_teacher
 
-GRAMMAR = ExercisesConfig(source="grammar", count=150, heldout_count=40, shard_exercises=60)
+GRAMMAR = GrammarConfig(source="grammar", count=150, heldout_count=40, shard_exercises=60, mutated=30)
+FIELDS = {"name", "docstring", "signature", "solution", "tests", "concepts", "source", "verdict"}
 
 
 def tools() -> Tools:
@@ -47,7 +52,21 @@ def test_grammar_exercises_carry_what_training_and_evaluation_need(grammar: Path
         assert solution.startswith("    ")
         assert f"def {meta['entry_point']}(" in prompt
         assert meta["tests"].startswith("def check(candidate):\n")
-        assert (meta["origin"], meta["verdict"]) == ("grammar", "passed")
+        assert meta.keys() >= FIELDS
+        assert (meta["source"], meta["verdict"], meta["solution"]) == ("grammar", "passed", solution)
+        assert meta["signature"] in prompt
+        assert meta["docstring"].split("\n")[0] in prompt
+
+
+def test_coverage_counts_names_concepts_difficulty_and_what_the_tests_refute(grammar: Path) -> None:
+    found = read_json(grammar / "coverage.json")
+    kept = list(read_documents(grammar))
+    assert found["exercises"] == len(kept) == found["verdicts"]["passed"]
+    assert found["names"] == len({d.meta["name"] for d in kept})
+    assert sum(found["difficulty"].values()) == sum(found["complexity"]) == len(kept)
+    assert found["concepts"]["list_of_numbers"] == len(kept)
+    assert found["mutation"]["mutants"] == 150
+    assert 0.8 < found["mutation"]["score"] <= 1
 
 
 def test_no_combination_is_both_trained_on_and_held_out(grammar: Path) -> None:
@@ -73,22 +92,6 @@ def test_two_workers_and_a_resumed_run_make_the_same_bytes(grammar: Path, tmp_pa
     finally:
         pool.close()
     assert data(tmp_path / "out") == data(grammar)
-
-
-def test_wrong_solutions_are_found_in_their_batch() -> None:
-    good = [made(f"f{n}", f"    return {n}\n", f"    assert candidate() == {n}\n") for n in range(70)]
-    wrong = made("g", "    return 0\n", "    assert candidate() == 1\n")
-    endless = made("h", "    while True:\n        pass\n", "    assert candidate() == 1\n")
-    with Sandbox(mode="fast", limits=Limits(cpu_seconds=0.5)) as sandbox:
-        found = refuted([*good, wrong, endless], sandbox)
-    assert set(found) == {wrong.id, endless.id}
-    assert found[endless.id].startswith("timeout")
-
-
-def made(name: str, solution: str, check: str) -> Document:
-    return exercise(
-        (f"def {name}():\n", solution), "t", tests=f"def check(candidate):\n{check}", entry_point=name
-    )
 
 
 CORPUS = [
@@ -156,7 +159,7 @@ def corpus(folder: Path) -> Path:
 def test_functions_are_mined_from_the_corpus_and_their_doctests_decide(tmp_path: Path) -> None:
     out = tmp_path / "out"
     inputs = {"documents": corpus(tmp_path / "corpus")}
-    counts = run(ExercisesConfig(source="corpus"), inputs, out, tools())
+    counts = run(CorpusConfig(source="corpus"), inputs, out, tools())
     kept = {d.meta["name"]: d for d in read_documents(out)}
     assert {name: d.meta["verdict"] for name, d in kept.items()} == {"area": "passed", "unproved": "unproved"}
     assert kept["area"].text.startswith("import math\n\n\ndef area(radius):")
@@ -173,35 +176,77 @@ def test_functions_are_mined_from_the_corpus_and_their_doctests_decide(tmp_path:
         "file0.py#broken": "does_not_run",
         "file1.py#longest": "duplicate",
     }
-    assert {p.name for p in out.iterdir()} == {"kept", "dropped", "counts"}
+    assert {p.name for p in out.iterdir()} == {"kept", "dropped", "counts", "coverage.json"}
+    assert "numbers" in kept["area"].meta["concepts"]
+    assert "loops" in kept["unproved"].meta["concepts"]
+    assert kept["area"].meta["mutants_killed"] >= 2
 
 
-ANSWERS = {
-    "kept": """Sure!
+def test_doctests_that_a_body_without_a_deed_passes_prove_nothing(tmp_path: Path) -> None:
+    text = '''def shout(words):
+    """Print some words loudly, one a line.
+
+    >>> print(shout([]))
+    None
+    """
+    for word in words:
+        print(word.upper() + "!")
+'''
+    write_shard(tmp_path / "corpus", shard_name(0), [Document(text, "file.py", "code")])
+    config = CorpusConfig(source="corpus")
+    counts = run(config, {"documents": tmp_path / "corpus"}, tmp_path / "out", tools())
+    (kept,) = read_documents(tmp_path / "out")
+    assert (kept.meta["verdict"], kept.meta["tests"]) == ("unproved", "")
+    assert (counts["proved"], counts["doctests_prove_nothing"]) == (0, 1)
+
+
+FUNCTION = """Sure!
 ```python
 def {0}(n: int) -> int:
-    '''Return twice n.'''
+    '''Return twice n, and 0 for a negative one.'''
+    if n < 0:
+        return 0
     return 2 * n
 
-assert {0}(2) == 4
+assert {0}(1) == 3  # what stands beside the solution is not believed
 ```
-Enjoy.""",
-    "no_code": "I would rather not.",
-    "not_python": "```python\ndef {0}(n:\n```",
-    "no_function": "```python\nx = 1\n```",
-    "no_docstring": "```python\ndef {0}(n):\n    return n\nassert {0}(1) == 1\n```",
-    "no_tests": '```python\ndef {0}(n):\n    """Return n."""\n    return n\n```',
-    "tests_failed": '```python\ndef {0}(n):\n    """Return n."""\n    return n\nassert {0}(1) == 2\n```',
-    "stub_passes": '```python\ndef {0}(n):\n    """Print n."""\n    print(n)\nassert {0}(1) is None\n```',
+Enjoy."""
+TESTS = """```python
+assert {0}(2) == 4
+assert {0}(-1) == 0
+assert {0}(0) == 0
+assert {0}(7) == 14
+```"""
+SAID = {
+    "kept": (FUNCTION, TESTS),
+    "no_code": ("I would rather not.", ""),
+    "not_python": ("```python\ndef {0}(n:\n```", ""),
+    "no_function": ("```python\nx = 1\n```", ""),
+    "no_docstring": ("```python\ndef {0}(n):\n    return n\n```", ""),
+    "not_self_contained": ('```python\ndef {0}(n):\n    """Return n."""\n    return other(n)\n```', ""),
+    "few_tests": (FUNCTION, "```python\nassert {0}(2) == 4\nassert {0}(2) == 4\nassert 1 == 1\n```"),
+    "tests_failed": (FUNCTION, TESTS.replace("== 14", "== 15")),
+    "stub_passes": (
+        '```python\ndef {0}(n):\n    """Print n."""\n    print(n)\n```',
+        "```python\nassert {0}(1) is None\nassert {0}(2) is None\nassert {0}(3) is None\n```",
+    ),
+    "weak_tests": (
+        FUNCTION.replace(
+            "    if n < 0:\n        return 0\n", "    n = 3 * n - 2 * n * (n > 5) * min(n, 9)\n"
+        ),
+        "```python\nassert {0}(0) == 0\nassert {0}(-0) == 0\nassert {0}(0 + 0) == 0\n```",
+    ),
 }
+"""Why it is dropped -> what a teacher says when it is asked for a function, and for its tests."""
 
 
 def teaching(tmp_path: Path, asks: int) -> Tools:
-    """A teacher that gives the n-th theme the n-th answer."""
-    lines = [
-        {"match": rf"named {theme.name} ", "text": text.replace("{0}", theme.name)}
-        for theme, text in zip(themes(asks, 5), ANSWERS.values(), strict=False)
-    ]
+    """A teacher that gives the n-th theme the n-th pair of answers."""
+    lines = []
+    for theme, (function, tests) in zip(themes(asks, 5), SAID.values(), strict=False):
+        lines.append({"match": rf"named {theme.name} ", "text": function.replace("{0}", theme.name)})
+        if tests:
+            lines.append({"match": rf"def {theme.name}\(", "text": tests.replace("{0}", theme.name)})
     script = tmp_path / "script.jsonl"
     script.write_bytes(b"\n".join(map(orjson.dumps, [*lines, {"match": "", "failed": "quota"}])))
     place = TeacherPlace(kind="canned", path=str(script))
@@ -210,51 +255,101 @@ def teaching(tmp_path: Path, asks: int) -> Tools:
     )
 
 
-def test_what_a_teacher_writes_is_kept_only_when_its_tests_prove_something(tmp_path: Path) -> None:
+def test_what_a_teacher_writes_is_kept_only_when_tests_that_it_wrote_apart_prove_it(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    asks = len(ANSWERS) + 1
-    counts = run(ExercisesConfig(source="teacher", asks=asks), {}, out, teaching(tmp_path, asks))
+    asks = len(SAID) + 1
+    config = TeacherConfig(source="teacher", asks=asks, shard_asks=7)
+    counts = run(config, {}, out, teaching(tmp_path, asks))
     (kept,) = read_documents(out)
     theme = themes(asks, 5)[0]
-    assert kept.meta["name"] == theme.name
-    assert kept.meta["concepts"] == [theme.concept]
-    assert kept.text.endswith('"""Return twice n."""\n    return 2 * n\n')
-    dropped = read_table(out / DROPPED / shard_name(0)).to_pylist()
-    assert sorted(row["reason"] for row in dropped) == sorted([*list(ANSWERS)[1:], "teacher_quota"])
-    assert {row["text"] for row in dropped if row["reason"] == "no_code"} == {"I would rather not."}
-    assert counts["asked"] == asks
-    assert counts["kept"] == 1
+    assert kept.meta.keys() >= FIELDS
+    assert (kept.meta["name"], kept.meta["concepts"]) == (theme.name, [theme.concept])
+    assert (kept.meta["asked_difficulty"], kept.meta["verdict"]) == (theme.difficulty, "passed")
+    assert kept.meta["solution"] == "    if n < 0:\n        return 0\n    return 2 * n\n"
+    assert kept.meta["tests"].count("assert") == 4
+    assert "== 3" not in kept.meta["tests"]
+    assert 2 <= kept.meta["mutants_killed"] <= kept.meta["mutants"]
+    dropped = {
+        row["reason"]: row
+        for shard in sorted((out / DROPPED).iterdir())
+        for row in read_table(shard).to_pylist()
+    }
+    assert set(dropped) == {*list(SAID)[1:], "teacher_quota"}
+    assert dropped["no_code"]["text"] == "I would rather not."
+    assert "== 15" in orjson.loads(dropped["tests_failed"]["meta"])["tests_answer"]
+    assert (counts["asked"], counts["kept"], counts["readable"]) == (asks, 1, 5)
+    assert len(list((out / KEPT).iterdir())) == 2
+
+
+def test_a_solution_that_passes_only_once_is_refused(tmp_path: Path) -> None:
+    """A program that notices that it runs in a second, fresh sandbox: by when the machine's clock says it is."""
+    name = themes(1, 5)[0].name
+    now = time.time()
+    body = f"    import time\n    late = time.time() > {now} + SECONDS\n    return n if late else 2 * n\n"
+    tests = f"```python\nassert {name}(1) == 2\nassert {name}(2) == 4\nassert {name}(5) == 10\n```"
+
+    class Slow(Sandbox):
+        """The real one, opened for the third time only when the solution has come to change its mind."""
+
+        opened = 0
+
+        def __enter__(self) -> Sandbox:
+            Slow.opened += 1
+            if Slow.opened == 3:
+                time.sleep(max(0.0, now + 4.5 - time.time()))
+            return super().__enter__()
+
+    function = f'```python\ndef {name}(n):\n    """Return twice n."""\n{body.replace("SECONDS", "4")}```'
+    script = [{"match": f"named {name} ", "text": function}, {"match": f"def {name}", "text": tests}]
+    (tmp_path / "script.jsonl").write_bytes(b"\n".join(map(orjson.dumps, script)))
+    place = TeacherPlace(kind="canned", path=str(tmp_path / "script.jsonl"))
+    teacher = partial(open_teacher, "canned", place, tmp_path / "cache", Silent())
+    counts = run(
+        TeacherConfig(source="teacher", asks=1), {}, tmp_path / "out", Tools(5, teacher=teacher, sandbox=Slow)
+    )
+    assert counts["dropped.unstable"] == 1
 
 
 def test_a_failing_teacher_stops_the_stage(tmp_path: Path) -> None:
-    config = ExercisesConfig(source="teacher", asks=20, max_failed_share=0.2)
+    config = TeacherConfig(source="teacher", asks=20, max_failed_share=0.2)
     with pytest.raises(StageError, match="quota"):
         run(config, {}, tmp_path / "out", teaching(tmp_path, 20))
 
 
+def test_a_teacher_writes_tests_for_functions_of_the_corpus_that_have_none(tmp_path: Path) -> None:
+    tests = """```python
+assert unproved(["a", "bcd", "ef"]) == "bcd"
+assert unproved([]) is None
+assert unproved(["ab", "cd"]) == "ab"
+```"""
+    (tmp_path / "script.jsonl").write_bytes(orjson.dumps({"match": r"def unproved\(", "text": tests}))
+    place = TeacherPlace(kind="canned", path=str(tmp_path / "script.jsonl"))
+    teacher = partial(open_teacher, "canned", place, tmp_path / "cache", Silent())
+    config = CorpusConfig(source="corpus", ask_for_tests=5)
+    inputs = {"documents": corpus(tmp_path / "corpus")}
+    counts = run(config, inputs, tmp_path / "out", Tools(5, teacher=teacher, sandbox=Sandbox))
+    kept = {d.meta["name"]: d.meta for d in read_documents(tmp_path / "out")}
+    assert {name: meta["verdict"] for name, meta in kept.items()} == {"area": "passed", "unproved": "passed"}
+    assert "bcd" in kept["unproved"]["tests"]
+    assert (counts["asked"], counts["proved"], counts["dropped.duplicate"]) == (1, 2, 1)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"kept", "dropped", "counts", "coverage.json"}
+    assert config.asks_teacher
+
+
 def test_settings_are_checked_and_what_exercises_come_from_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="heldout_share is 0"):
-        run(ExercisesConfig(source="grammar", heldout_share=0.0), {}, tmp_path, tools())
-    with pytest.raises(ConfigError, match="breadth"):
-        parse(ExercisesConfig, {"source": "grammar", "breadth": "wide"}, "recipe")
+        run(GrammarConfig(source="grammar", heldout_share=0.0), {}, tmp_path, tools())
     with pytest.raises(StageError, match="sandbox"):
         run(GRAMMAR, {}, tmp_path, Tools())
     with pytest.raises(StageError, match="teacher"):
-        run(ExercisesConfig(source="teacher"), {}, tmp_path, tools())
+        run(TeacherConfig(source="teacher"), {}, tmp_path, tools())
     assert set(identity(GRAMMAR, tmp_path)) == {"tables"}
-    assert set(identity(ExercisesConfig(source="teacher"), tmp_path)) == {"names", "prompt"}
+    assert set(identity(TeacherConfig(source="teacher"), tmp_path)) == {"names", "prompt", "tests_prompt"}
+    assert identity(CorpusConfig(source="corpus"), tmp_path) == {}
 
 
 def test_a_prompt_of_ones_own_changes_the_identity(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text("--- user ---\nWrite $name about $concept.\n")
-    mine = identity(ExercisesConfig(source="teacher", prompt=str(own)), tmp_path)
-    assert mine != identity(ExercisesConfig(source="teacher"), tmp_path)
-
-
-def test_a_stub_is_judged_in_another_process_than_its_tests() -> None:
-    with Sandbox(mode="strict") as sandbox:
-        cheat = "def f(n):\n    import sys\n    sys.exit(0)\n"
-        assert not sandbox.verdict(
-            Program(cheat, "def check(candidate):\n    assert candidate(1) == 2\n", "f")
-        ).passed
+    mine = identity(TeacherConfig(source="teacher", prompt=str(own)), tmp_path)
+    assert mine != identity(TeacherConfig(source="teacher"), tmp_path)

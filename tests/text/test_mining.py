@@ -1,7 +1,7 @@
 import pytest
 
 from hornbook.text.code import self_contained_functions
-from hornbook.text.mining import Unusable, Written, body_nodes, doctest_check, normal_form, read_answer
+from hornbook.text.mining import body_nodes, doctest_check, normal_form
 
 
 def function(doc: str, body: str = "    return a + a\n"):
@@ -60,35 +60,3 @@ def test_layout_and_comments_do_not_make_a_new_solution() -> None:
     assert normal_form(plain) == normal_form(same)
     assert normal_form(plain) != normal_form(function("Twice.", "    return a + a\n"))
     assert body_nodes(function("It.", "    return a\n")) == 3
-
-
-def test_an_answer_is_split_into_prompt_solution_and_tests() -> None:
-    answer = """Here you are:
-```python
-import math
-
-def root(n: int) -> int:
-    '''Return the whole square root of n.'''
-    return math.isqrt(n)
-
-assert root(16) == 4
-assert 1 == 1
-```
-and some prose"""
-    written = read_answer(answer, "root")
-    assert isinstance(written, Written)
-    assert written.prompt.startswith("import math\n\n\ndef root(n: int) -> int:\n")
-    assert written.solution == "    return math.isqrt(n)\n"
-    assert written.tests.count("assert") == 1
-    space: dict = {}
-    exec(written.prompt + written.solution + written.tests, space)
-    space["check"](space["root"])
-
-
-def test_a_cut_off_answer_and_one_without_fences_are_read() -> None:
-    body = 'def f(n):\n    """Return n."""\n    return n\nassert f(1) == 1\n'
-    assert isinstance(read_answer(f"```python\n{body}", "f"), Written)
-    assert isinstance(read_answer(body, "f"), Written)
-    unusable = read_answer(f"```python\n{body}", "g")
-    assert isinstance(unusable, Unusable)
-    assert (unusable.reason, unusable.detail) == ("no_function", "defines f, not g")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -77,33 +77,55 @@ def parse(kind: type[C], values: dict[str, Any], where: str) -> C:
 
 
 def _explain(problem: Any, kind: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+    parts, inside = _walk(kind, problem["loc"])
+    key = ".".join(parts)
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(kind, problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, 1, 0.5)
+        known = list(inside.model_fields) if inside else []
+        near = difflib.get_close_matches(parts[-1], known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
         return f"unknown key {key}; {hint}"
-    if problem["type"] == "missing":
-        return f"{key} is missing"
+    if problem["type"] in ("missing", "union_tag_not_found"):
+        tag = problem.get("ctx", {}).get("discriminator", "").strip("'")
+        return f"{key}{'.' * bool(tag)}{tag} is missing"
+    if problem["type"] == "union_tag_invalid":
+        tag, context = problem["ctx"]["discriminator"].strip("'"), problem["ctx"]
+        return f"{key}.{tag} is {context['tag']!r}; it should be one of {context['expected_tags']}"
     said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{key} is {problem['input']!r}; it {said}" if said.startswith("should") else f"{key}: {said}"
 
 
-def _known_keys(kind: Any, loc: tuple[Any, ...]) -> list[str]:
-    """The field names of the config that stands at `loc` inside `kind`."""
+def _walk(kind: Any, loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """The keys that a person wrote on the way to `loc`, and the config that the last of them stands in.
+
+    Where one of several configs was chosen by its tag (`source = "grammar"`), pydantic puts the tag into the way.
+    """
+    parts: list[str] = []
+    inside = None
     for part in loc:
-        field = (
-            kind.model_fields.get(part) if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-        )
-        kind = field.annotation if field else _value_config(kind)
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            kind = _value_config(kind) if loc[-1] == part else kind
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+        choices = [] if get_origin(kind) in (dict, list, tuple) else _configs(kind)
+        tagged = [choice for choice in choices if len(choices) > 1 and part in _tags(choice)]
+        if tagged:
+            kind = tagged[0]
+            continue
+        parts.append(str(part))
+        inside = choices[0] if len(choices) == 1 else None
+        field = inside.model_fields.get(part) if inside else None
+        kind = field.annotation if field else next(iter(get_args(kind)[-1:]), None)
+    return parts, inside
 
 
-def _value_config(annotation: Any) -> Any:
-    """The config class inside dict[str, X], list[X] or X | None."""
-    for argument in getattr(annotation, "__args__", ()):
-        if isinstance(argument, type) and issubclass(argument, BaseModel):
-            return argument
-    return annotation
+def _configs(annotation: Any) -> list[type[BaseModel]]:
+    """The config classes inside X, X | None, X | Y or Annotated[X | Y, ...]."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [config for argument in get_args(annotation) for config in _configs(argument)]
+
+
+def _tags(config: type[BaseModel]) -> set[Any]:
+    """The values that a config may be chosen by: those of its fields that are one literal."""
+    return {
+        value
+        for field in config.model_fields.values()
+        if get_origin(field.annotation) is Literal and field.is_required()
+        for value in get_args(field.annotation)
+    }

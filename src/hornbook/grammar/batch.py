@@ -18,8 +18,14 @@ def failures():
     return failed
 """
 TESTS = "def check(candidate):\n    assert candidate() == []\n"
+SHOWING = "def check(candidate):\n    print(*candidate())\n"
 
 
 def as_one_program(items: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
     """(code, tests, entry point) of a program that passes when every (text, tests, entry point) in it does."""
     return f"ITEMS = {list(items)!r}\n{RUNNER}", TESTS, "failures"
+
+
+def as_one_showing(items: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
+    """The same, but it passes whenever it comes to its end, and prints the numbers of those that fail."""
+    return f"ITEMS = {list(items)!r}\n{RUNNER}", SHOWING, "failures"

@@ -117,7 +117,7 @@ GRAMMARS: Mapping[str, Grammar] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Exercise:
+class Composed:
     """A prompt in HumanEval form, the body that completes it, and tests in HumanEval form."""
 
     name: str
@@ -149,7 +149,7 @@ def is_heldout(key: str, share: float) -> bool:
 
 def compose(
     grammar: Grammar, rng: random.Random, heldout_share: float = 0.0, heldout: bool = False
-) -> Exercise:
+) -> Composed:
     """One exercise whose combination is (or is not) held out; the same generator gives the same exercise."""
     for _ in range(TRIES):
         combination = _combination(grammar, rng)
@@ -215,7 +215,7 @@ def _item_after(concept: Concept, item: str) -> str:
     return item if concept.gives == "same" or concept.kind in ("predicate", "keyed") else concept.gives
 
 
-def _exercise(combination: Combination, grammar: Grammar, rng: random.Random) -> Exercise | None:
+def _exercise(combination: Combination, grammar: Grammar, rng: random.Random) -> Composed | None:
     """The combination filled in and written, or None where its results say too little."""
     plan = _plan(combination, grammar, rng)
     cases = _cases(plan, rng)
@@ -227,7 +227,7 @@ def _exercise(combination: Combination, grammar: Grammar, rng: random.Random) ->
     shown = _examples(cases, rng)[: grammar.examples]
     examples = [(f"{plan.name}({', '.join(map(literal, args))})", literal(result)) for args, result in shown]
     names = tuple(dict.fromkeys(concept.name for concept in combination.concepts))
-    return Exercise(
+    return Composed(
         name=plan.name,
         prompt=_signature(plan, combination) + docstring(text, examples),
         solution="".join(f"{INDENT}{line}\n" if line else "\n" for line in body),

@@ -1,0 +1,126 @@
+"""The source "teacher": a function by name, concept and difficulty; its tests apart from it; and proof of both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hornbook.core.records import Document, Drop
+from hornbook.core.shards import Counts, add_counts, read_json, shard_name, write_shard
+from hornbook.core.tools import Tools
+from hornbook.exercises.answers import Refusal, read_function
+from hornbook.exercises.exercise import Exercise
+from hornbook.exercises.tested import (
+    AskingConfig,
+    Tried,
+    answers,
+    believed,
+    mutation_of,
+    tests_prompt_hash,
+    with_tests,
+)
+from hornbook.grammar.names import Theme, names_text, themes
+from hornbook.teachers import Failed, Prompt, Teacher, load_prompt
+
+
+class TeacherConfig(AskingConfig):
+    """Exercises that a teacher writes: the function first, then its tests by someone who does not see the body."""
+
+    source: Literal["teacher"]
+    asks: int = Field(8, ge=1)
+    """Functions asked for; fewer survive."""
+    prompt: str = "exercise"
+    """A prompt that comes with hornbook, or a text file with $name and $concept in it, and perhaps $difficulty."""
+    shard_asks: int = Field(500, ge=1)
+
+    @property
+    def asks_teacher(self) -> bool:
+        return True
+
+
+def identity(config: TeacherConfig) -> Mapping[str, str]:
+    """The hashes of the table of names and of both prompts."""
+    return {
+        "names": hashlib.sha256(names_text().encode()).hexdigest(),
+        "prompt": _prompt(config).sha256,
+        "tests_prompt": tests_prompt_hash(config),
+    }
+
+
+def make(config: TeacherConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
+    """Ask for functions, then for tests of those that can be read, and keep what its tests prove; by shards."""
+    assert tools.teacher is not None
+    wanted = iter(themes(config.asks, tools.seed))
+    done: list[Path] = []
+    with tools.teacher() as teacher:
+        while of_shard := list(islice(wanted, config.shard_asks)):
+            name = shard_name(len(done))
+            done.append(out / "counts" / f"{name}.json")
+            if not done[-1].exists():
+                _write(config, (teacher, tools), out, name, of_shard)
+    return add_counts(map(read_json, done))
+
+
+def _prompt(config: TeacherConfig) -> Prompt:
+    return load_prompt(config.prompt, ("name", "concept"), ("difficulty",))
+
+
+def _write(
+    config: TeacherConfig, means: tuple[Teacher, Tools], out: Path, name: str, asked: Sequence[Theme]
+) -> None:
+    """Ask for these functions, prove them, and write their shard; what a dropped one said is its text."""
+    teacher, tools = means
+    written: list[Exercise] = []
+    dropped: list[Drop] = []
+    for theme, said in zip(asked, _functions(config, teacher, asked, tools), strict=True):
+        if isinstance(said, Exercise):
+            written.append(said)
+        else:
+            dropped.append(Drop(_raw(theme, said[0]), said[1].reason, said[1].detail))
+    tried = believed(config, with_tests(config, written, teacher, tools), tools)
+    kept = [one.exercise for one in tried if not one.refusal]
+    dropped += [Drop(_refused(one), one.refusal.reason, one.refusal.detail) for one in tried if one.refusal]
+    counts = {"asked": len(asked), "readable": len(written), **mutation_of(kept).counts()}
+    write_shard(out, name, [e.document(f"teacher/{e.name}") for e in kept], dropped, counts)
+
+
+def _functions(
+    config: TeacherConfig, teacher: Teacher, asked: Sequence[Theme], tools: Tools
+) -> Iterator[Exercise | tuple[str, Refusal]]:
+    """The function that the teacher wrote for each theme, or the raw answer and what is wrong with it."""
+    prompt = _prompt(config)
+    messages = [prompt.fill(name=t.name, concept=t.concept, difficulty=t.wish) for t in asked]
+    said = answers(config, teacher, messages, tools, "asking for functions")
+    for theme, text in zip(asked, said, strict=True):
+        if isinstance(text, Failed):
+            yield "", Refusal(f"teacher_{text.reason}", text.detail)
+            continue
+        function = read_function(text, theme.name)
+        if isinstance(function, Refusal):
+            yield text, function
+        else:
+            yield Exercise(
+                name=theme.name,
+                prompt=function.prompt,
+                solution=function.solution,
+                tests="",
+                source="teacher",
+                verdict="unproved",
+                concepts=(theme.concept,),
+                more={"asked_difficulty": theme.difficulty},
+            )
+
+
+def _raw(theme: Theme, text: str) -> Document:
+    meta: dict[str, Any] = {"name": theme.name, "concepts": [theme.concept], "source": "teacher"}
+    return Document(text, f"teacher/{theme.name}", "exercise", meta)
+
+
+def _refused(tried: Tried) -> Document:
+    document = tried.exercise.document(f"teacher/{tried.exercise.name}")
+    return Document(document.text, document.source, "exercise", {**document.meta, "tests_answer": tried.raw})

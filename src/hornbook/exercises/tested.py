@@ -1,0 +1,138 @@
+"""Tests that a teacher writes for functions whose body it does not see, and what makes such tests believable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import Field
+
+from hornbook.core.config import Config
+from hornbook.core.tools import Tools
+from hornbook.exercises.answers import Refusal, read_tests
+from hornbook.exercises.exercise import Exercise
+from hornbook.exercises.proof import MUTANT_LIMITS, Mutation, mutation
+from hornbook.sandbox import Limits, Verdict
+from hornbook.teachers import Ask, Failed, FailureCap, Teacher, answer_all, load_prompt
+
+Messages = tuple[tuple[str, str], ...]
+PROMPT_NAMES = ("function",), ("name",)
+
+
+class AskingConfig(Config):
+    """How a teacher is asked, and what its tests must refute before they are believed."""
+
+    tests_prompt: str = "exercise-tests"
+    """Asks for tests apart from the solution: a shipped prompt, or a text file with $function in it."""
+    max_answer_tokens: int = Field(400, ge=32, le=32_768)
+    temperature: float = Field(0.4, ge=0, le=2)
+    max_failed_share: float = Field(0.5, ge=0, le=1)
+    """The stage stops when the teacher fails on more than this share of the asks."""
+    min_asserts: int = Field(3, ge=1)
+    """Different asserts that tests must hold."""
+    mutants: int = Field(6, ge=1, le=100)
+    """Wrong versions of the solution that the tests are tried on, at most."""
+    min_killed: int = Field(2, ge=1)
+    """The tests must refute so many of them, ..."""
+    min_mutation_score: float = Field(0.5, ge=0, le=1)
+    """... and this share: some wrong versions mean the same as the right one, and nothing refutes those."""
+    cpu_seconds: float = Field(2.0, gt=0, le=600)
+    """Processor time for one exercise's solution and tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An exercise on its way to tests: the answer that they were read from, and why it was refused, if it was."""
+
+    exercise: Exercise
+    raw: str = ""
+    refusal: Refusal | None = None
+
+
+def answers(
+    config: AskingConfig, teacher: Teacher, messages: Sequence[Messages], tools: Tools, label: str
+) -> Iterator[str | Failed]:
+    """The raw answers in the order of the messages; StageError once too many asks failed."""
+    asks = [Ask(said, config.max_answer_tokens, config.temperature, seed=tools.seed) for said in messages]
+    cap = FailureCap("exercises", len(asks), config.max_failed_share)
+    with tools.progress.bar(label, len(asks), "functions") as bar:
+        for answer in answer_all(teacher, asks, on_done=lambda _: bar.advance()):
+            if isinstance(answer, Failed):
+                cap.count(answer)
+            yield answer if isinstance(answer, Failed) else answer.text
+
+
+def with_tests(
+    config: AskingConfig, untested: Sequence[Exercise], teacher: Teacher, tools: Tools
+) -> Iterator[Tried]:
+    """Each exercise with tests that a teacher wrote who saw its signature and docstring alone, as they arrive.
+
+    Refusals are those of `read_tests` and teacher_<why it failed>.
+    """
+    prompt = load_prompt(config.tests_prompt, *PROMPT_NAMES)
+    messages = [prompt.fill(function=e.prompt.strip(), name=e.name) for e in untested]
+    said = answers(config, teacher, messages, tools, "asking for tests")
+    for exercise, text in zip(untested, said, strict=True):
+        if isinstance(text, Failed):
+            yield Tried(exercise, "", Refusal(f"teacher_{text.reason}", text.detail))
+            continue
+        tests = read_tests(text, exercise.name, config.min_asserts)
+        if isinstance(tests, Refusal):
+            yield Tried(exercise, text, tests)
+        else:
+            yield Tried(replace(exercise, tests=tests), text)
+
+
+def believed(config: AskingConfig, tested: Iterable[Tried], tools: Tools) -> list[Tried]:
+    """Each with the verdict "passed", or with the refusal of its tests; judged while further answers arrive.
+
+    In the strict sandbox the solution must pass, a body that does nothing must fail, and so must enough wrong
+    versions; then the solution must pass once more in a fresh one. Refusals: tests_failed, stub_passes, weak_tests,
+    unstable.
+    """
+    assert tools.sandbox is not None
+    limits = Limits(cpu_seconds=config.cpu_seconds)
+    with (
+        tools.sandbox(mode="strict", limits=limits) as sandbox,
+        tools.sandbox(mode="strict", limits=MUTANT_LIMITS) as brief,
+    ):
+        found = [t if t.refusal else _judged(config, t, tools.seed, (sandbox, brief)) for t in tested]
+    with tools.sandbox(mode="strict", limits=limits) as sandbox:
+        again = sandbox.verdicts(tried.exercise.program for tried in found if not tried.refusal)
+        return [tried if tried.refusal else _again(tried, next(again)) for tried in found]
+
+
+def _judged(config: AskingConfig, tried: Tried, seed: int, sandboxes: tuple[Any, Any]) -> Tried:
+    sandbox, brief = sandboxes
+    exercise = tried.exercise
+    solution, stub = sandbox.verdicts([exercise.program, exercise.stub])
+    if not solution.passed:
+        return replace(tried, refusal=Refusal("tests_failed", f"{solution.outcome}: {solution.reason}"))
+    if stub.passed:
+        return replace(tried, refusal=Refusal("stub_passes", "a body of `return None` passes the tests too"))
+    (wrong,) = mutation([exercise], seed, config.mutants, brief)
+    if wrong.killed < config.min_killed or wrong.score < config.min_mutation_score:
+        detail = f"the tests refute {wrong.killed} of {wrong.made} wrong versions"
+        return replace(tried, refusal=Refusal("weak_tests", detail))
+    more = {**exercise.more, **wrong.counts()}
+    return replace(tried, exercise=replace(exercise, verdict="passed", more=more))
+
+
+def _again(tried: Tried, verdict: Verdict) -> Tried:
+    if verdict.passed:
+        return tried
+    return replace(
+        tried, refusal=Refusal("unstable", f"passed once, then {verdict.outcome}: {verdict.reason}")
+    )
+
+
+def mutation_of(exercises: Iterable[Exercise]) -> Mutation:
+    """The wrong versions that believed exercises were tried on."""
+    tried = (Mutation(e.more["mutants"], e.more["mutants_killed"]) for e in exercises)
+    return sum(tried, Mutation())
+
+
+def tests_prompt_hash(config: AskingConfig) -> str:
+    """The hash of the prompt that asks for tests."""
+    return load_prompt(config.tests_prompt, *PROMPT_NAMES).sha256
