@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from hornbook.core.config import TeacherPlace
+from hornbook.core.config import LocalPlace
 from hornbook.core.progress import open_progress
 from hornbook.core.records import Document
 from hornbook.core.shards import read_table, shards, write_shard
@@ -41,7 +41,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=None)
     chosen = arguments.parse_args()
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="hornbook-bench-"))
-    teacher = partial(open_teacher, embedded.MODEL, TeacherPlace(), folder / "cache", open_progress())
+    teacher = partial(open_teacher, embedded.MODEL, LocalPlace(), folder / "cache", open_progress())
     tools = Tools(seed=1, progress=open_progress(), teacher=teacher, sandbox=Sandbox)
     if chosen.labels:
         judge(

@@ -198,7 +198,7 @@ def test_running_again_builds_nothing(recipe: Path, finished: tuple[Path, float]
 def test_a_change_rebuilds_only_what_depends_on_it(recipe: Path, finished: tuple[Path, float]) -> None:
     changed = recipe.parent / "changed.toml"
     changed.write_text(recipe.read_text().replace("[finetune]\n", "[finetune]\npeak_learning_rate = 0.002\n"))
-    rows = json.loads(_run(changed, finished[0], "--json", verb="plan"))
+    rows = json.loads(_run(changed, finished[0], "--json", verb="plan"))["steps"]
     why = {row["step"]: row["why"] for row in rows if row["state"] != "reuse"}
     assert set(why) == {"finetune/textbook", "evaluate/textbook.finetuned", "report"}
     assert why["finetune/textbook"] == "peak_learning_rate: 0.0001 -> 0.002"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from hornbook.commands import look, model, run
+from hornbook.commands import answers, look, model, run
 from hornbook.core.errors import HornbookError
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ COMMANDS: dict[Callable[..., Any], str] = {
     "`hornbook complete out/my-model - --temperature 0.8 --seed 3 < prompt.py`",
     model.export: "Examples: `hornbook export nano/textbook --to gguf --out nano.gguf` · "
     "`hornbook export nano/pretrain/raw --to hf --out raw-model`",
+    answers.answers: "Examples: `hornbook answers` counts them · `hornbook answers export answers.jsonl` · "
+    "`hornbook answers import answers.jsonl --root elsewhere`",
     look.clean: "Examples: `hornbook clean` shows what would go · `hornbook clean --yes` removes it",
 }
 """Command -> the examples under its help, in the order that `hornbook --help` shows."""

@@ -27,6 +27,7 @@ from hornbook.stages import (
     textbooks,
     tokenizer,
 )
+from hornbook.teachers import Forecast
 
 
 class Mix(Config):
@@ -93,15 +94,17 @@ class Stage:
     version: int = 1
     identity: Callable[[Any, Path], Mapping[str, str]] | None = None
     """Content hashes of what it reads beside its config and inputs: prompts, benchmarks, files of the user."""
+    asks: Callable[[Any, Mapping[str, Path], int], Forecast] | None = None
+    """What it would ask its teacher, by config, those of its inputs that are built, and seed: for `hornbook plan`."""
 
 
 STAGES: dict[str, Stage] = {
     "read": Stage(read.run, identity=read.identity),
     "dedup": Stage(dedup.run, version=2),
-    "annotate": Stage(annotate.run, identity=annotate.identity),
+    "annotate": Stage(annotate.run, identity=annotate.identity, asks=annotate.asks),
     "filter": Stage(filter.run),
-    "textbooks": Stage(textbooks.run, identity=textbooks.identity),
-    "exercises": Stage(exercises.run, version=3, identity=exercises.identity),
+    "textbooks": Stage(textbooks.run, identity=textbooks.identity, asks=textbooks.asks),
+    "exercises": Stage(exercises.run, version=3, identity=exercises.identity, asks=exercises.asks),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
     "pack": Stage(pack.run),

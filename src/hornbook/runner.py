@@ -6,18 +6,25 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hornbook.core.config import Machine, TeacherPlace
+from pydantic import SecretStr
+
+from hornbook.core.config import Budget, LocalPlace, Machine
+from hornbook.core.errors import ConfigError
 from hornbook.core.progress import Progress
 from hornbook.core.shards import read_json, write_json
 from hornbook.core.store import Store, fingerprint
 from hornbook.core.tools import Tools
 from hornbook.core.workers import Workers, available_cpus, open_workers
 from hornbook.pipeline import STAGES, Recipe, Step, steps
+from hornbook.teachers import Account, Errand, open_teacher
+
+RUN = "run"
+"""The budget of a whole recipe, in the machine file."""
 
 State = Literal["reuse", "resume", "build"]
 
@@ -38,6 +45,7 @@ def plan(recipe: Recipe, machine: Machine) -> list[Planned]:
     store = Store(Path(machine.root), machine.store)
     lock = read_lock(machine, recipe.name)
     planned: dict[str, Planned] = {}
+    _check_budgets(recipe, machine)
     for step in steps(recipe):
         prints = {name: planned[key].fingerprint for name, key in sorted(step.inputs.items())}
         parts = _parts(step, prints, _cache(machine))
@@ -48,9 +56,16 @@ def plan(recipe: Recipe, machine: Machine) -> list[Planned]:
     return list(planned.values())
 
 
-def execute(recipe: Recipe, machine: Machine, planned: list[Planned], progress: Progress) -> Path:
+def execute(
+    recipe: Recipe,
+    machine: Machine,
+    planned: list[Planned],
+    progress: Progress,
+    keys: Mapping[str, SecretStr] | None = None,
+) -> Path:
     """Build what the plan says is missing; the folder `runs/<name>` with links to all of it.
 
+    `keys` opens the teachers that want one; a key is never written and never shown.
     Raises a HornbookError; whatever was finished before it is kept and reused by the next run.
     """
     store = Store(Path(machine.root), machine.store)
@@ -63,7 +78,15 @@ def execute(recipe: Recipe, machine: Machine, planned: list[Planned], progress: 
                 progress.say(f"{head}  reused {item.fingerprint}")
                 continue
             progress.say(f"{head}  {item.why}")
-            seconds = _build(item, folders, store, _tools(item.step, machine, workers, progress))
+            tools = _tools(item.step, machine, workers, progress)
+            if item.step.teacher:
+                errand = _errand(recipe, machine, item, keys or {})
+                place = machine.teachers.get(item.step.teacher, LocalPlace())
+                teacher = partial(
+                    open_teacher, item.step.teacher, place, tools.cache, progress, errand=errand
+                )
+                tools = replace(tools, teacher=teacher)
+            seconds = _build(item, folders, store, tools)
             progress.say(f"{'':>{len(head)}}  done in {seconds:.0f}s: {summary(store, item)}")
     store.fetched("report", folders["report"].name)
     for line in set_aside(store, planned):
@@ -172,15 +195,31 @@ def _workers(machine: Machine) -> Iterator[Workers]:
 
 def _tools(step: Step, machine: Machine, workers: Workers, progress: Progress) -> Tools:
     from hornbook.sandbox import Sandbox
-    from hornbook.teachers import open_teacher
 
-    cache = _cache(machine)
-    teacher = None
-    if step.teacher:
-        place = machine.teachers.get(step.teacher, TeacherPlace())
-        teacher = partial(open_teacher, step.teacher, place, cache, progress)
     sandbox = partial(Sandbox, workers=workers.count, require_isolation=machine.require_isolation)
-    return Tools(step.seed, workers, progress, machine, teacher, sandbox, cache)
+    return Tools(step.seed, workers, progress, machine, None, sandbox, _cache(machine))
+
+
+def _errand(recipe: Recipe, machine: Machine, item: Planned, keys: Mapping[str, SecretStr]) -> Errand:
+    """For whom the teacher of a step is asked: its answers count against the run, the stage and the step."""
+    settings = dict.fromkeys((RUN, item.step.stage, item.step.key))
+    accounts = tuple(
+        Account(
+            recipe.name if name == RUN else f"{recipe.name}/{name}", name, machine.budgets.get(name, Budget())
+        )
+        for name in settings
+    )
+    return Errand(item.fingerprint, accounts, keys.get(item.step.teacher, SecretStr("")))
+
+
+def _check_budgets(recipe: Recipe, machine: Machine) -> None:
+    """A budget of nothing would never be kept: ConfigError names what has one."""
+    asking = [step for step in steps(recipe) if step.teacher]
+    known = {RUN, *(step.stage for step in asking), *(step.key for step in asking)}
+    for name in machine.budgets.keys() - known:
+        raise ConfigError(
+            f"budgets.{name}: no such stage of {recipe.name} asks a teacher; budgets: {', '.join(sorted(known))}"
+        )
 
 
 def _cache(machine: Machine) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from hornbook.core.config import TeacherPlace
+from hornbook.core.config import CannedPlace
 from hornbook.core.errors import StageError
 from hornbook.core.progress import Silent
 from hornbook.core.records import Document
@@ -25,7 +25,7 @@ LINES = (
 def tools_with(tmp_path: Path, lines: tuple[dict[str, object], ...] = LINES) -> Tools:
     script = tmp_path / "script.jsonl"
     script.write_bytes(b"\n".join(map(orjson.dumps, lines)))
-    place = TeacherPlace(kind="canned", path=str(script))
+    place = CannedPlace(path=str(script))
     return Tools(seed=7, teacher=partial(open_teacher, "canned", place, tmp_path / "cache", Silent()))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from hornbook.core.config import TeacherPlace
+from hornbook.core.config import CannedPlace
 from hornbook.core.errors import ConfigError, StageError
 from hornbook.core.progress import Silent
 from hornbook.core.records import Document
@@ -249,7 +249,7 @@ def teaching(tmp_path: Path, asks: int) -> Tools:
             lines.append({"match": rf"def {theme.name}\(", "text": tests.replace("{0}", theme.name)})
     script = tmp_path / "script.jsonl"
     script.write_bytes(b"\n".join(map(orjson.dumps, [*lines, {"match": "", "failed": "quota"}])))
-    place = TeacherPlace(kind="canned", path=str(script))
+    place = CannedPlace(path=str(script))
     return Tools(
         5, teacher=partial(open_teacher, "canned", place, tmp_path / "cache", Silent()), sandbox=Sandbox
     )
@@ -302,7 +302,7 @@ def test_a_solution_that_passes_only_once_is_refused(tmp_path: Path) -> None:
     function = f'```python\ndef {name}(n):\n    """Return twice n."""\n{body.replace("SECONDS", "4")}```'
     script = [{"match": f"named {name} ", "text": function}, {"match": f"def {name}", "text": tests}]
     (tmp_path / "script.jsonl").write_bytes(b"\n".join(map(orjson.dumps, script)))
-    place = TeacherPlace(kind="canned", path=str(tmp_path / "script.jsonl"))
+    place = CannedPlace(path=str(tmp_path / "script.jsonl"))
     teacher = partial(open_teacher, "canned", place, tmp_path / "cache", Silent())
     counts = run(
         TeacherConfig(source="teacher", asks=1), {}, tmp_path / "out", Tools(5, teacher=teacher, sandbox=Slow)
@@ -323,7 +323,7 @@ assert unproved([]) is None
 assert unproved(["ab", "cd"]) == "ab"
 ```"""
     (tmp_path / "script.jsonl").write_bytes(orjson.dumps({"match": r"def unproved\(", "text": tests}))
-    place = TeacherPlace(kind="canned", path=str(tmp_path / "script.jsonl"))
+    place = CannedPlace(path=str(tmp_path / "script.jsonl"))
     teacher = partial(open_teacher, "canned", place, tmp_path / "cache", Silent())
     config = CorpusConfig(source="corpus", ask_for_tests=5)
     inputs = {"documents": corpus(tmp_path / "corpus")}

@@ -4,7 +4,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from hornbook.core.config import TeacherPlace
+from hornbook.core.config import CannedPlace
 from hornbook.core.errors import ConfigError, InputError, StageError
 from hornbook.core.progress import Silent
 from hornbook.core.shards import DROPPED, read_documents, read_table
@@ -36,7 +36,7 @@ def tools_with(tmp_path: Path, *texts: str, failed: str = "") -> Tools:
     script.write_bytes(
         orjson.dumps({"texts": texts, "failed": failed, "detail": "over quota" if failed else ""})
     )
-    place = TeacherPlace(kind="canned", path=str(script))
+    place = CannedPlace(path=str(script))
     teacher = partial(open_teacher, "canned", place, tmp_path / "cache", Silent())
     return Tools(seed=7, teacher=teacher, sandbox=Sandbox)
 

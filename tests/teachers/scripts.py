@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from hornbook.teachers import Answer, Ask, Cached, Failed, answer_all
+from hornbook.teachers import Answer, Answers, Ask, Cached, Failed, Teacher, answer_all
 
 
 def script(path: Path, *lines: dict[str, object]) -> Path:
@@ -26,6 +26,7 @@ class Slow:
     model = "slow"
     revision = "1"
     concurrency = 4
+    grace_seconds = 10.0
 
     def __init__(self, log: Path, seconds: float = 0.0) -> None:
         self.log = log
@@ -50,8 +51,13 @@ class Slow:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
+def cached(teacher: Teacher, folder: Path, step: str = "") -> Cached:
+    """A teacher behind the answers in `folder`."""
+    return Cached(teacher, Answers(folder / "answers.sqlite"), step)
+
+
 def ask_many(folder: str, seconds: float, name: str) -> None:
     """Two hundred asks through the cache in `folder`, noted in the file `name`; run in a process of its own."""
-    teacher = Cached(Slow(Path(folder) / name, seconds), Path(folder) / "answers.sqlite")
+    teacher = cached(Slow(Path(folder) / name, seconds), Path(folder))
     for _ in answer_all(teacher, [ask(f"word {n}") for n in range(200)]):
         pass

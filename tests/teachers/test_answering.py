@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from scripts import Slow, ask, script
 
-from hornbook.core.config import TeacherPlace
+from hornbook.core.config import CannedPlace, LocalPlace, TeacherPlace
 from hornbook.core.errors import StageError, TeacherError
 from hornbook.core.progress import Silent
 from hornbook.teachers import Answer, Failed, FailureCap, answer_all, open_teacher
@@ -58,13 +58,13 @@ def test_the_cap_counts_reasons_and_stops_above_the_share() -> None:
 @pytest.mark.parametrize(
     ("model", "place", "said"),
     [
-        ("gpt-big", TeacherPlace(), r'nothing says where .*gpt-big.*\[teachers\."gpt-big"\] path'),
+        ("gpt-big", LocalPlace(), r'nothing says where .*gpt-big.*\[teachers\."gpt-big"\] path'),
         (
             "m",
-            TeacherPlace(kind="canned", path="/nowhere/script.jsonl"),
+            CannedPlace(path="/nowhere/script.jsonl"),
             "/nowhere/script.jsonl cannot be read",
         ),
-        ("m", TeacherPlace(path="/nowhere/model.gguf"), "/nowhere/model.gguf cannot be read"),
+        ("m", LocalPlace(path="/nowhere/model.gguf"), "/nowhere/model.gguf cannot be read"),
     ],
 )
 def test_a_teacher_that_cannot_be_had_says_why(
@@ -75,7 +75,7 @@ def test_a_teacher_that_cannot_be_had_says_why(
 
 
 def test_an_opened_teacher_answers_from_its_cache_the_second_time(tmp_path: Path) -> None:
-    place = TeacherPlace(kind="canned", path=str(script(tmp_path / "s.jsonl", {"match": "sum", "text": "3"})))
+    place = CannedPlace(path=str(script(tmp_path / "s.jsonl", {"match": "sum", "text": "3"})))
     for cached in (False, True):
         with open_teacher("m", place, tmp_path / "cache", Silent()) as teacher:
             assert list(answer_all(teacher, [ask("the sum?")])) == [

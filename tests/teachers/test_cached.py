@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from scripts import Slow, ask, ask_many
+from scripts import Slow, ask, ask_many, cached
 
 from hornbook.core.errors import StoreError
 from hornbook.teachers import Answer, Ask, Cached, Failed, answer_all
@@ -18,7 +18,7 @@ def answer(teacher: Cached, ask: Ask) -> Answer | Failed:
 
 def test_an_answer_is_asked_once_and_comes_back_the_same(tmp_path: Path) -> None:
     for _ in range(2):
-        teacher = Cached(Slow(tmp_path / "log"), tmp_path / "answers.sqlite")
+        teacher = cached(Slow(tmp_path / "log"), tmp_path)
         first, second = answer(teacher, ask("a b")), answer(teacher, ask("a b"))
         assert (first.text, second.text, second.cached) == ("b", "b", True)  # type: ignore[union-attr]
         teacher.close()
@@ -40,7 +40,7 @@ def test_an_answer_is_asked_once_and_comes_back_the_same(tmp_path: Path) -> None
 )
 def test_whatever_changes_the_ask_is_asked_anew(tmp_path: Path, other: Ask) -> None:
     slow = Slow(tmp_path / "log")
-    teacher = Cached(slow, tmp_path / "answers.sqlite")
+    teacher = cached(slow, tmp_path)
     answer(teacher, ask("a b"))
     answer(teacher, other)
     assert len(slow.asked) == 2
@@ -51,20 +51,20 @@ def test_another_model_or_revision_is_asked_anew(tmp_path: Path, name: str) -> N
     slow = Slow(tmp_path / "log")
     for value in ("x", "y"):
         setattr(slow, name, value)
-        answer(Cached(slow, tmp_path / "answers.sqlite"), ask("a b"))
+        answer(cached(slow, tmp_path), ask("a b"))
     assert len(slow.asked) == 2
 
 
 def test_failures_are_never_kept(tmp_path: Path) -> None:
     slow = Slow(tmp_path / "log")
-    teacher = Cached(slow, tmp_path / "answers.sqlite")
+    teacher = cached(slow, tmp_path)
     assert answer(teacher, ask("bad")) == answer(teacher, ask("bad")) == Failed("refused", "said no")
     assert len(slow.asked) == 2
 
 
 def test_equal_asks_under_way_together_are_asked_once(tmp_path: Path) -> None:
     slow = Slow(tmp_path / "log", seconds=0.02)
-    teacher = Cached(slow, tmp_path / "answers.sqlite")
+    teacher = cached(slow, tmp_path)
     answers = list(answer_all(teacher, [ask("same")] * 8, concurrency=8))
     assert [a.text for a in answers] == ["same"] * 8  # type: ignore[union-attr]
     assert slow.asked == ["same"]
@@ -78,7 +78,7 @@ def test_two_processes_share_the_file(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    teacher = Cached(Slow(tmp_path / "log"), tmp_path / "answers.sqlite")
+    teacher = cached(Slow(tmp_path / "log"), tmp_path)
     answers = list(answer_all(teacher, [ask(f"word {n}") for n in range(200)]))
     assert [a.text for a in answers] == [str(n) for n in range(200)]  # type: ignore[union-attr]
     assert Slow(tmp_path / "log").asked == []
@@ -101,11 +101,11 @@ def test_a_killed_process_pays_again_only_for_what_was_in_flight(tmp_path: Path)
 def test_a_cache_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "answers.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(StoreError, match=r"answers\.sqlite failed"):
-        Cached(Slow(tmp_path / "log"), tmp_path / "answers.sqlite")
+        cached(Slow(tmp_path / "log"), tmp_path)
 
 
 def test_closing_while_answers_are_under_way_stops_them(tmp_path: Path) -> None:
-    teacher = Cached(Slow(tmp_path / "log", seconds=0.001), tmp_path / "answers.sqlite")
+    teacher = cached(Slow(tmp_path / "log", seconds=0.001), tmp_path)
     answers = answer_all(teacher, [ask(f"word {n}") for n in range(1000)])
     next(answers)
     teacher.close()

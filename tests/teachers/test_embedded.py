@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scripts import ask
 
-from hornbook.core.config import TeacherPlace
+from hornbook.core.config import LocalPlace
 from hornbook.core.errors import TeacherError
 from hornbook.core.progress import Silent
 from hornbook.teachers import answer_all, embedded, open_teacher
@@ -22,7 +22,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("offline")
 def test_without_a_network_the_first_ask_says_what_to_do(tmp_path: Path) -> None:
-    opened = open_teacher(embedded.MODEL, TeacherPlace(), tmp_path, Silent(), models=tmp_path / "models")
+    opened = open_teacher(embedded.MODEL, LocalPlace(), tmp_path, Silent(), models=tmp_path / "models")
     with opened as teacher, pytest.raises(TeacherError, match="cannot be downloaded") as raised:
         list(answer_all(teacher, [ask("hello")] * 3))
     assert "\n" not in str(raised.value)

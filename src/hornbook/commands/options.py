@@ -11,6 +11,8 @@ import typer
 from hornbook.core.errors import InputError
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from hornbook.core.config import Machine
     from hornbook.pipeline import Recipe
 
@@ -65,3 +67,13 @@ def read_machine(path: Path | None, root: str | None, workers: int | None) -> Ma
     return parse(
         Machine, {**values, **{k: v for k, v in given.items() if v is not None}}, str(path or "options")
     )
+
+
+def read_keys(machine: Machine) -> dict[str, SecretStr]:
+    """Model -> its key, from the environment variable that the machine file names; an unset one is left out."""
+    from pydantic import SecretStr
+
+    named = {model: getattr(place, "key_variable", "") for model, place in machine.teachers.items()}
+    return {
+        model: SecretStr(os.environ[name].strip()) for model, name in named.items() if os.environ.get(name)
+    }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +13,14 @@ from hornbook.commands.options import (
     RecipeArgument,
     RootOption,
     WorkersOption,
+    read_keys,
     read_machine,
     read_recipe,
 )
 from hornbook.commands.printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from hornbook.costs import Cost
 
 
 def run(
@@ -33,7 +38,7 @@ def run(
     what, where = read_recipe(recipe), read_machine(machine, root, workers)
     planned = plan(what, where)
     built = sum(p.state != "reuse" for p in planned)
-    folder = execute(what, where, planned, open_progress(not quiet))
+    folder = execute(what, where, planned, open_progress(not quiet), read_keys(where))
     result = {"report": str(folder / "report.html"), "results": str(folder / "results.json"), "built": built}
     if as_json:
         return print_json(result)
@@ -49,15 +54,18 @@ def plan(
     machine: MachineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what `run` would reuse and what it would build, and why; builds nothing."""
+    """Say what `run` would reuse and what it would build, why, and what its teachers would cost; builds nothing."""
     from hornbook import runner
+    from hornbook.costs import costs
 
-    planned = runner.plan(read_recipe(recipe), read_machine(machine, root, None))
+    where = read_machine(machine, root, None)
+    planned = runner.plan(read_recipe(recipe), where)
     rows = [
         {"step": p.step.key, "state": p.state, "fingerprint": p.fingerprint, "why": p.why} for p in planned
     ]
+    asking = costs(planned, where)
     if as_json:
-        return print_json(rows)
+        return print_json({"steps": rows, "costs": [asdict(cost) for cost in asking]})
     print_table(rows)
     missing = sum(row["state"] != "reuse" for row in rows)
     print(
@@ -65,4 +73,33 @@ def plan(
         if missing
         else "\nNothing to build: all of it is in the store."
     )
+    _print_costs(asking)
     return None
+
+
+def _print_costs(asking: list[Cost]) -> None:
+    """What will be asked, a row a step, and what the numbers rest on."""
+    if not asking:
+        return
+    print()
+    print_table(
+        [
+            {
+                "asks": cost.step,
+                "teacher": cost.teacher,
+                "in all": cost.estimate.asks,
+                "cached": cost.estimate.cached,
+                "tokens in": cost.estimate.tokens_in,
+                "tokens out": cost.estimate.tokens_out,
+                "money": round(cost.estimate.money, 4),
+                "a kept record": "not known yet" if cost.per_kept is None else f"{cost.per_kept:.3g}",
+            }
+            for cost in asking
+        ]
+    )
+    print(
+        "Tokens and money are for what is not cached; answers count as long as they may be until ten are cached."
+    )
+    for cost in asking:
+        if cost.guess:
+            print(f"{cost.step} is a guess: {cost.guess}")

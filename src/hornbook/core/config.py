@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
 from hornbook.core.errors import ConfigError, InputError
 
@@ -22,14 +24,124 @@ class Config(BaseModel):
 C = TypeVar("C", bound=BaseModel)
 
 
-class TeacherPlace(Config):
-    """Where one model answers from; what it answers does not depend on it."""
+class Prices(Config):
+    """Money for a million tokens, in whatever currency the budgets are in."""
 
-    kind: Literal["local", "canned"] = "local"
+    tokens_in: float = Field(0.0, ge=0)
+    """For a million tokens of prompts."""
+    tokens_out: float = Field(0.0, ge=0)
+    """For a million tokens of answers."""
+    batch_share: float = Field(0.5, ge=0, le=1)
+    """What the batch interface costs of that."""
+
+    def money(self, tokens_in: float, tokens_out: float) -> float:
+        return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
+
+    def in_batch(self) -> Prices:
+        """The prices of the batch interface."""
+        share = self.batch_share
+        return Prices(tokens_in=self.tokens_in * share, tokens_out=self.tokens_out * share)
+
+
+class Budget(Config):
+    """The most that may be spent; 0 is no limit. What was spent is remembered from run to run."""
+
+    asks: int = Field(0, ge=0)
+    """Calls that a server may charge for, tries included."""
+    tokens: int = Field(0, ge=0)
+    """Of prompts and answers together."""
+    money: float = Field(0.0, ge=0)
+    """By the prices of the teacher."""
+
+
+class LocalPlace(Config):
+    """A GGUF file answers, in this process."""
+
+    kind: Literal["local"] = "local"
     path: str = ""
-    """A GGUF file (local; empty: the embedded model) or a JSONL of scripted answers (canned)."""
+    """The GGUF file; empty: the embedded model, fetched once."""
     concurrency: int = Field(8, ge=1, le=1024)
     """Asks in flight at once."""
+
+
+class CannedPlace(Config):
+    """A script answers: for tests, and for trying a recipe without a model."""
+
+    kind: Literal["canned"] = "canned"
+    path: str
+    """A JSONL of scripted answers."""
+    concurrency: int = Field(8, ge=1, le=1024)
+    """Asks in flight at once."""
+
+
+class EndpointPlace(Config):
+    """An OpenAI-compatible server answers: hosted, vLLM, llama.cpp's server, Ollama."""
+
+    kind: Literal["endpoint"] = "endpoint"
+    url: str
+    """Up to but not including /chat/completions; usually it ends in /v1."""
+    key_variable: str = Field("", pattern=r"^[A-Za-z_]?[A-Za-z0-9_]*$")
+    """The environment variable that holds the key, as in "OPENAI_API_KEY"; empty: no key is sent."""
+    concurrency: int = Field(32, ge=1, le=1024)
+    """Asks in flight at once."""
+    requests_per_minute: int = Field(0, ge=0)
+    """A limit to keep beside those that the server tells; 0: only those."""
+    tokens_per_minute: int = Field(0, ge=0)
+    """The same for tokens of prompts and answers together."""
+    call_seconds: float = Field(120.0, gt=0)
+    """The longest that one call may take, to the last byte."""
+    ask_seconds: float = Field(1800.0, gt=0)
+    """The longest that one ask may take with all its calls and waits."""
+    tries: int = Field(6, ge=1)
+    """Calls for one ask; being told to wait for a rate limit does not count."""
+    first_backoff_seconds: float = Field(0.5, gt=0)
+    """The wait after a first failure without a hint; it doubles with each further one, up to a minute."""
+    served_as: str = ""
+    """What the server calls the model, where that is another name than the recipe's."""
+    revision: str = ""
+    """Which weights answer under that name, as far as you know; another revision is asked anew."""
+    schema_as: Literal["json_schema", "json_object", "prompt"] = "json_schema"
+    """How a wanted structure is asked for; where a server refuses one way the next is taken, and said."""
+    without: tuple[Literal["max_tokens", "seed", "temperature", "top_p"], ...] = Field((), strict=False)
+    """What this server refuses to be told; found out by itself, but not in batches. max_tokens gets its other name."""
+    batch: bool = False
+    """Ask through the server's batch interface: cheaper, hours slower, found again after any kill."""
+    batch_asks: int = Field(20_000, ge=1, le=50_000)
+    """Asks in one job of the batch interface."""
+    poll_seconds: float = Field(30.0, gt=0)
+    """How often such a job is looked at."""
+    gather_seconds: float = Field(1.0, gt=0)
+    """A job is sent when no further ask has come for so long."""
+    prices: Prices = Prices()
+
+    def charged(self) -> Prices:
+        """The prices of the way that asks go."""
+        return self.prices.in_batch() if self.batch else self.prices
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^\s?#@]+", url):
+            raise ValueError(
+                "it should be like http://localhost:8080/v1, without a name, password or question mark"
+            )
+        return url.rstrip("/")
+
+
+def kind(values: Any) -> str:
+    """The `kind` of a teacher's place: where it is not said, a url can only be an endpoint's."""
+    if isinstance(values, Mapping):
+        return str(values.get("kind", "endpoint" if "url" in values else "local"))
+    return str(getattr(values, "kind", ""))
+
+
+TeacherPlace = Annotated[
+    Annotated[LocalPlace, Tag("local")]
+    | Annotated[CannedPlace, Tag("canned")]
+    | Annotated[EndpointPlace, Tag("endpoint")],
+    Discriminator(kind),  # its name is the key that errors name
+]
+"""Where one model answers from; what it answers does not depend on it."""
 
 
 class Machine(Config):
@@ -53,6 +165,8 @@ class Machine(Config):
     """Refuse to execute anything below this sandbox level; empty takes the best that holds here."""
     teachers: dict[str, TeacherPlace] = Field(default_factory=dict)
     """Model name (as recipes call it) -> where it answers."""
+    budgets: dict[str, Budget] = Field(default_factory=dict)
+    """What teachers may cost: "run" for a whole recipe, or the name of a stage or step -> its limits."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -88,7 +202,7 @@ def _explain(problem: Any, kind: type[BaseModel]) -> str:
         tag = problem.get("ctx", {}).get("discriminator", "").strip("'")
         return f"{key}{'.' * bool(tag)}{tag} is missing"
     if problem["type"] == "union_tag_invalid":
-        tag, context = problem["ctx"]["discriminator"].strip("'"), problem["ctx"]
+        tag, context = problem["ctx"]["discriminator"].strip("'()"), problem["ctx"]
         return f"{key}.{tag} is {context['tag']!r}; it should be one of {context['expected_tags']}"
     said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{key} is {problem['input']!r}; it {said}" if said.startswith("should") else f"{key}: {said}"
@@ -126,6 +240,6 @@ def _tags(config: type[BaseModel]) -> set[Any]:
     return {
         value
         for field in config.model_fields.values()
-        if get_origin(field.annotation) is Literal and field.is_required()
+        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
         for value in get_args(field.annotation)
     }

@@ -43,3 +43,9 @@ class SandboxError(HornbookError):
     """The sandbox cannot judge on this machine; no verdict is better than a wrong one."""
 
     exit_code = 7
+
+
+class BudgetError(HornbookError):
+    """The next ask could break a budget; it was not sent."""
+
+    exit_code = 8

@@ -27,9 +27,16 @@ from hornbook.core.shards import (
 from hornbook.core.tools import Tools
 from hornbook.exercises.exercise import Exercise
 from hornbook.exercises.proof import MUTANT_LIMITS, Mutation, mutation, stub_passes
-from hornbook.exercises.tested import AskingConfig, believed, mutation_of, tests_prompt_hash, with_tests
+from hornbook.exercises.tested import (
+    AskingConfig,
+    believed,
+    mutation_of,
+    stand_ins,
+    tests_prompt_hash,
+    with_tests,
+)
 from hornbook.sandbox import Limits
-from hornbook.teachers import Teacher
+from hornbook.teachers import Forecast, Teacher
 from hornbook.text.code import Function, self_contained_functions
 from hornbook.text.constructs import constructs
 from hornbook.text.mining import body_nodes, doctest_check, normal_form
@@ -69,6 +76,12 @@ class CorpusJob:
 def identity(config: CorpusConfig) -> Mapping[str, str]:
     """The hash of the prompt that asks for tests, where it is asked."""
     return {"tests_prompt": tests_prompt_hash(config)} if config.asks_teacher else {}
+
+
+def asks(config: CorpusConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
+    """Stand-ins for the asks for tests: which functions have none is known once they are mined."""
+    tests = stand_ins(config, config.ask_for_tests, seed)
+    return Forecast(tests, "which functions have no doctests is known once they are mined")
 
 
 def make(config: CorpusConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:

@@ -17,15 +17,18 @@ from hornbook.exercises.answers import Refusal, read_function
 from hornbook.exercises.exercise import Exercise
 from hornbook.exercises.tested import (
     AskingConfig,
+    Messages,
     Tried,
     answers,
     believed,
     mutation_of,
+    questions,
+    stand_ins,
     tests_prompt_hash,
     with_tests,
 )
 from hornbook.grammar.names import Theme, names_text, themes
-from hornbook.teachers import Failed, Prompt, Teacher, load_prompt
+from hornbook.teachers import Failed, Forecast, Prompt, Teacher, load_prompt
 
 
 class TeacherConfig(AskingConfig):
@@ -52,6 +55,13 @@ def identity(config: TeacherConfig) -> Mapping[str, str]:
     }
 
 
+def asks(config: TeacherConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
+    """The asks for functions, and stand-ins for those that will ask for the tests of what is readable."""
+    functions = questions(config, _messages(config, list(themes(config.asks, seed))), seed)
+    tests = stand_ins(config, config.asks, seed)
+    return Forecast([*functions, *tests], "tests are asked for what can be read, which nobody knows yet")
+
+
 def make(config: TeacherConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
     """Ask for functions, then for tests of those that can be read, and keep what its tests prove; by shards."""
     assert tools.teacher is not None
@@ -68,6 +78,11 @@ def make(config: TeacherConfig, inputs: Mapping[str, Path], out: Path, tools: To
 
 def _prompt(config: TeacherConfig) -> Prompt:
     return load_prompt(config.prompt, ("name", "concept"), ("difficulty",))
+
+
+def _messages(config: TeacherConfig, asked: Sequence[Theme]) -> list[Messages]:
+    prompt = _prompt(config)
+    return [prompt.fill(name=t.name, concept=t.concept, difficulty=t.wish) for t in asked]
 
 
 def _write(
@@ -93,9 +108,7 @@ def _functions(
     config: TeacherConfig, teacher: Teacher, asked: Sequence[Theme], tools: Tools
 ) -> Iterator[Exercise | tuple[str, Refusal]]:
     """The function that the teacher wrote for each theme, or the raw answer and what is wrong with it."""
-    prompt = _prompt(config)
-    messages = [prompt.fill(name=t.name, concept=t.concept, difficulty=t.wish) for t in asked]
-    said = answers(config, teacher, messages, tools, "asking for functions")
+    said = answers(config, teacher, _messages(config, asked), tools, "asking for functions")
     for theme, text in zip(asked, said, strict=True):
         if isinstance(text, Failed):
             yield "", Refusal(f"teacher_{text.reason}", text.detail)

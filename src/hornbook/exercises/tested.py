@@ -54,13 +54,26 @@ def answers(
     config: AskingConfig, teacher: Teacher, messages: Sequence[Messages], tools: Tools, label: str
 ) -> Iterator[str | Failed]:
     """The raw answers in the order of the messages; StageError once too many asks failed."""
-    asks = [Ask(said, config.max_answer_tokens, config.temperature, seed=tools.seed) for said in messages]
+    asks = questions(config, messages, tools.seed)
     cap = FailureCap("exercises", len(asks), config.max_failed_share)
     with tools.progress.bar(label, len(asks), "functions") as bar:
         for answer in answer_all(teacher, asks, on_done=lambda _: bar.advance()):
             if isinstance(answer, Failed):
                 cap.count(answer)
             yield answer if isinstance(answer, Failed) else answer.text
+
+
+def questions(config: AskingConfig, messages: Sequence[Messages], seed: int) -> list[Ask]:
+    """The messages as asks."""
+    return [Ask(said, config.max_answer_tokens, config.temperature, seed=seed) for said in messages]
+
+
+def stand_ins(config: AskingConfig, count: int, seed: int) -> list[Ask]:
+    """Asks for the tests of functions that are not there yet, of a usual length: for a forecast."""
+    prompt = load_prompt(config.tests_prompt, *PROMPT_NAMES)
+    names = [f"function_{number}" for number in range(count)]
+    body = "(values):\n" + "    Return what a usual docstring says about this.\n" * 6
+    return questions(config, [prompt.fill(function=f"def {n}{body}", name=n) for n in names], seed)
 
 
 def with_tests(

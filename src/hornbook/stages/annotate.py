@@ -20,7 +20,7 @@ from hornbook.core.errors import StageError
 from hornbook.core.records import SCHEMA, Document, documents, documents_table, to_json
 from hornbook.core.shards import Counts, read_table, shard_name, shards, write_shard
 from hornbook.core.tools import Tools
-from hornbook.teachers import Answer, Ask, Failed, FailureCap, answer_all, load_prompt
+from hornbook.teachers import Answer, Ask, Failed, FailureCap, Forecast, answer_all, load_prompt
 
 CHOICES = ("Yes", "No")
 
@@ -43,6 +43,21 @@ def identity(config: AnnotateConfig, _cache: Path) -> Mapping[str, str]:
     return {"prompt": load_prompt(config.prompt, ("excerpt",)).sha256}
 
 
+def asks(config: AnnotateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
+    """What will be asked; stand-ins of the longest excerpts while there are no documents."""
+    if "documents" in inputs:
+        return Forecast(_questions(config, draw_sample(inputs["documents"], config.labels, seed)))
+    longest = "x = 1\n" * (config.excerpt_chars // 6)
+    stand_ins = [Document(f"# {number}\n{longest}", "", "code") for number in range(config.labels)]
+    return Forecast(_questions(config, stand_ins), "there are no documents yet")
+
+
+def _questions(config: AnnotateConfig, sample: Sequence[Document]) -> list[Ask]:
+    prompt = load_prompt(config.prompt, ("excerpt",))
+    excerpts = (excerpt(document.text, config.excerpt_chars) for document in sample)
+    return [Ask(prompt.fill(excerpt=text), choices=CHOICES) for text in excerpts]
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A judgement: the probability of Yes or the failure in its place, and what the teacher said, as JSON."""
@@ -59,20 +74,16 @@ def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: To
     names the reason. `raw` holds what the teacher said, as JSON, its log-probabilities included.
     """
     assert tools.teacher is not None
-    prompt = load_prompt(config.prompt, ("excerpt",))
     sample = draw_sample(inputs["documents"], config.labels, tools.seed)
     if not sample:
         raise StageError(
             f"annotate: no documents in {inputs['documents']} to judge; look at what dedup dropped"
         )
-    asks = [
-        Ask(prompt.fill(excerpt=excerpt(document.text, config.excerpt_chars)), choices=CHOICES)
-        for document in sample
-    ]
-    cap = FailureCap("annotate", len(asks), config.max_failed_share)
+    questions = _questions(config, sample)
+    cap = FailureCap("annotate", len(questions), config.max_failed_share)
     labels: list[Label] = []
-    with tools.teacher() as teacher, tools.progress.bar("judging", len(asks), "documents") as bar:
-        for answer in answer_all(teacher, asks, on_done=lambda _: bar.advance()):
+    with tools.teacher() as teacher, tools.progress.bar("judging", len(questions), "documents") as bar:
+        for answer in answer_all(teacher, questions, on_done=lambda _: bar.advance()):
             labels.append(judge(answer))
             if failed := labels[-1].failed:
                 cap.count(failed)

@@ -17,6 +17,7 @@ from hornbook.exercises.corpus import CorpusConfig
 from hornbook.exercises.coverage import write_coverage
 from hornbook.exercises.grammar import GrammarConfig
 from hornbook.exercises.teacher import TeacherConfig
+from hornbook.teachers import Forecast
 
 ExercisesConfig = Annotated[GrammarConfig | CorpusConfig | TeacherConfig, Field(discriminator="source")]
 
@@ -27,18 +28,26 @@ class Source:
 
     make: Callable[[Any, Mapping[str, Path], Path, Tools], Counts]
     identity: Callable[[Any], Mapping[str, str]]
+    asks: Callable[[Any, Mapping[str, Path], int], Forecast] | None = None
+    """What it would ask a teacher."""
 
 
 SOURCES: Mapping[str, Source] = {
     "grammar": Source(grammar.make, grammar.identity),
-    "corpus": Source(corpus.make, corpus.identity),
-    "teacher": Source(teacher.make, teacher.identity),
+    "corpus": Source(corpus.make, corpus.identity, corpus.asks),
+    "teacher": Source(teacher.make, teacher.identity, teacher.asks),
 }
 
 
 def identity(config: ExercisesConfig, _cache: Path) -> Mapping[str, str]:
     """The hashes of the tables, names and prompts that the exercises come from."""
     return SOURCES[config.source].identity(config)
+
+
+def asks(config: ExercisesConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
+    """What the configured source will ask a teacher."""
+    make = SOURCES[config.source].asks
+    return make(config, inputs, seed) if make else Forecast(())
 
 
 def run(config: ExercisesConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:

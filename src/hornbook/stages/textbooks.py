@@ -20,7 +20,7 @@ from hornbook.core.shards import KEPT, Counts, add_counts, read_json, read_table
 from hornbook.core.tools import Tools
 from hornbook.curriculum import Cell, load_curriculum
 from hornbook.sandbox import Limits, Program, Verdict
-from hornbook.teachers import Ask, Failed, FailureCap, Prompt, Teacher, answer_all, load_prompt
+from hornbook.teachers import Ask, Failed, FailureCap, Forecast, Prompt, Teacher, answer_all, load_prompt
 
 PAGES_A_SHARD = 500
 MAIN = '__name__ = "__main__"\n'
@@ -62,6 +62,26 @@ def identity(config: TextbooksConfig, _cache: Path) -> Mapping[str, str]:
         "prompt": _prompt(config).sha256,
         "curriculum": load_curriculum(config.curriculum, config.areas).sha256,
     }
+
+
+def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
+    """What will be asked: one ask a page."""
+    cells = load_curriculum(config.curriculum, config.areas).draw(range(config.pages), seed)
+    return Forecast(_asks(config, dict(enumerate(cells)), seed))
+
+
+def _asks(config: TextbooksConfig, cells: Mapping[int, Cell], seed: int) -> list[Ask]:
+    prompt = _prompt(config)
+    return [
+        Ask(
+            prompt.fill(topic=cell.topic.name, audience=cell.audience.text, style=cell.style.text),
+            max_answer_tokens=config.max_answer_tokens,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            seed=random.Random(f"{seed}:ask:{number}").getrandbits(32),
+        )
+        for number, cell in cells.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +143,9 @@ def _ask(
     config: TextbooksConfig, tools: Tools, teacher: Teacher, cells: Mapping[int, Cell], cap: FailureCap
 ) -> Iterator[Page]:
     """The pages with these numbers, in order, as the teacher wrote them."""
-    prompt = _prompt(config)
-    asks = [
-        Ask(
-            prompt.fill(topic=cell.topic.name, audience=cell.audience.text, style=cell.style.text),
-            max_answer_tokens=config.max_answer_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=random.Random(f"{tools.seed}:ask:{number}").getrandbits(32),
-        )
-        for number, cell in cells.items()
-    ]
-    with tools.progress.bar("writing", len(asks), "pages") as bar:
-        answers = answer_all(teacher, asks, on_done=lambda _: bar.advance())
+    asked = _asks(config, cells, tools.seed)
+    with tools.progress.bar("writing", len(asked), "pages") as bar:
+        answers = answer_all(teacher, asked, on_done=lambda _: bar.advance())
         for (number, cell), answer in zip(cells.items(), answers, strict=True):
             if isinstance(answer, Failed):
                 cap.count(answer)

@@ -1,19 +1,27 @@
 """Teachers: one async method, `answer(ask) -> Answer | Failed`; a table says where each kind answers from."""
 
-from hornbook.teachers.answering import TEACHERS, FailureCap, answer_all, open_teacher
+from hornbook.teachers.answering import FailureCap, answer_all
+from hornbook.teachers.answers import Answers
 from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
+from hornbook.teachers.budget import Account
 from hornbook.teachers.cached import Cached
 from hornbook.teachers.canned import Canned
+from hornbook.teachers.forecast import Forecast
+from hornbook.teachers.opening import TEACHERS, Errand, open_teacher
 from hornbook.teachers.prompt import Prompt, load_prompt
 
 __all__ = [
     "TEACHERS",
+    "Account",
     "Answer",
+    "Answers",
     "Ask",
     "Cached",
     "Canned",
+    "Errand",
     "Failed",
     "FailureCap",
+    "Forecast",
     "Prompt",
     "Teacher",
     "answer_all",

@@ -1,4 +1,4 @@
-"""Opening the teacher a recipe names, and asking it many things at once."""
+"""Asking a teacher many things at once, and giving up where too much fails."""
 
 from __future__ import annotations
 
@@ -7,57 +7,14 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
-from hornbook.core.config import TeacherPlace
-from hornbook.core.errors import StageError, TeacherError
-from hornbook.core.progress import Progress
-from hornbook.teachers import embedded
+from hornbook.core.errors import StageError
 from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
-from hornbook.teachers.cached import Cached
-from hornbook.teachers.canned import Canned
-from hornbook.teachers.local import LocalModel, file_revision
 
-Opener = Callable[[str, TeacherPlace, Progress, Path], Teacher]
-
-
-def _open_local(model: str, place: TeacherPlace, progress: Progress, models: Path) -> Teacher:
-    if place.path:
-        path = Path(place.path).expanduser()
-        return LocalModel(model, file_revision(path), lambda: path, place.concurrency)
-    if model != embedded.MODEL:
-        raise TeacherError(
-            f"nothing says where the teacher {model!r} answers; set "
-            f'[teachers."{model}"] path = "<a GGUF file>" in the machine file, or name {embedded.MODEL!r} in the recipe'
-        )
-    find = lambda: embedded.embedded_file(models, progress)  # noqa: E731
-    return LocalModel(model, embedded.WHEEL_SHA256, find, place.concurrency)
-
-
-def _open_canned(model: str, place: TeacherPlace, progress: Progress, models: Path) -> Teacher:
-    return Canned(model, Path(place.path).expanduser())
-
-
-TEACHERS: dict[str, Opener] = {"local": _open_local, "canned": _open_canned}
-
-
-@contextmanager
-def open_teacher(
-    model: str, place: TeacherPlace, cache: Path, progress: Progress, models: Path | None = None
-) -> Iterator[Teacher]:
-    """The teacher of that name, behind the answers in `cache`/answers.sqlite.
-
-    `models` is the folder of fetched models (default: the user's cache). TeacherError where the teacher
-    cannot be had; a local model is loaded on the first ask that the cache cannot answer.
-    """
-    teacher = TEACHERS[place.kind](model, place, progress, models or embedded.model_folder())
-    cached = Cached(teacher, cache / "answers.sqlite")
-    try:
-        yield cached
-    finally:
-        cached.close()
+LONGEST_GRACE_SECONDS = 3600.0
 
 
 def answer_all(
@@ -69,13 +26,13 @@ def answer_all(
     """The answers in the order of the asks, `concurrency` of them in flight (default: the teacher's own).
 
     The asking goes on in a thread of its own while the caller works on what it was given; `on_done` is
-    called in the caller's thread as each answer arrives, in any order. Closing the iterator stops asking.
+    called in the caller's thread as each answer arrives, in any order. Closing the iterator stops asking; an error
+    of the teacher does so too, and is raised here once the answers under way have come.
     """
     arrived: queue.SimpleQueue[tuple[int, Answer | Failed | BaseException]] = queue.SimpleQueue()
-    stop = threading.Event()
-    asking = threading.Thread(
-        target=_ask_all, args=(teacher, asks, concurrency or teacher.concurrency, arrived, stop), daemon=True
-    )
+    stop: Future[None] = Future()
+    everything = _Asking(teacher, asks, concurrency or teacher.concurrency, arrived, stop)
+    asking = threading.Thread(target=everything.run, daemon=True)
     asking.start()
     early: dict[int, Answer | Failed] = {}
     try:
@@ -89,34 +46,56 @@ def answer_all(
                     on_done(answer)
             yield early.pop(number)
     finally:
-        stop.set()
+        if not stop.done():
+            stop.set_result(None)
         asking.join()
 
 
-def _ask_all(
-    teacher: Teacher,
-    asks: Sequence[Ask],
-    concurrency: int,
-    arrived: queue.SimpleQueue[tuple[int, Answer | Failed | BaseException]],
-    stop: threading.Event,
-) -> None:
-    numbers = iter(range(len(asks)))
+@dataclass(frozen=True)
+class _Asking:
+    """All asks to a teacher, in an event loop of their own, until they are answered or `stop` is done."""
 
-    async def keep_asking() -> None:
+    teacher: Teacher
+    asks: Sequence[Ask]
+    concurrency: int
+    arrived: queue.SimpleQueue[tuple[int, Answer | Failed | BaseException]]
+    stop: Future[None]
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._everything())
+        except BaseException as error:  # raised again where the answers are read
+            self.arrived.put((-1, error))
+
+    async def _everything(self) -> None:
+        numbers = iter(range(len(self.asks)))
+        tasks = [
+            asyncio.create_task(self._one_by_one(numbers))
+            for _ in range(min(self.concurrency, len(self.asks)))
+        ]
+        work: asyncio.Future[Any] = asyncio.gather(*tasks)
+        stopped: asyncio.Future[Any] = asyncio.wrap_future(self.stop)
+        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+        broken = work.done() and work.exception()
+        if broken or stopped.done():
+            await self._wind_up(tasks)
+        if broken:
+            raise broken
+
+    async def _one_by_one(self, numbers: Iterator[int]) -> None:
         for number in numbers:
-            if stop.is_set():
+            self.arrived.put((number, await self.teacher.answer(self.asks[number])))
+            if self.stop.done():
                 return
-            arrived.put((number, await teacher.answer(asks[number])))
 
-    async def everything() -> None:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(asks))):
-                group.create_task(keep_asking())
-
-    try:
-        asyncio.run(everything())
-    except BaseException as error:  # raised again where the answers are read
-        arrived.put((-1, error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error))
+    async def _wind_up(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Begin nothing new, and wait a while for what is under way: it may be paid for."""
+        if not self.stop.done():
+            self.stop.set_result(None)
+        _, late = await asyncio.wait(tasks, timeout=min(self.teacher.grace_seconds, LONGEST_GRACE_SECONDS))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass

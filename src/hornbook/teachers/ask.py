@@ -49,7 +49,10 @@ class Failed:
 
 
 class Teacher(Protocol):
-    """Answers asks; `revision` changes whenever the same ask may be answered differently."""
+    """Answers asks; `revision` changes whenever the same ask may be answered differently.
+
+    When asking is broken off, answers under way are waited for `grace_seconds` longer: they may be paid for.
+    """
 
     @property
     def model(self) -> str: ...
@@ -59,6 +62,9 @@ class Teacher(Protocol):
 
     @property
     def concurrency(self) -> int: ...
+
+    @property
+    def grace_seconds(self) -> float: ...
 
     async def answer(self, ask: Ask) -> Answer | Failed: ...
 

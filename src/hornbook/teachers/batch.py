@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,10 @@ import orjson
 from hornbook.core.progress import Progress, Silent
 from hornbook.core.records import to_json
 from hornbook.core.shards import write_bytes
+from hornbook.teachers.answers import question
 from hornbook.teachers.ask import Answer, Ask, Failed
 from hornbook.teachers.budget import Ledger
-from hornbook.teachers.calls import REASONS, EndpointPlace, Trouble, chat_body, clean
+from hornbook.teachers.calls import REASONS, Server, Trouble, chat_body
 from hornbook.teachers.jobs import TARGET, Jobs
 from hornbook.teachers.journal import Journal
 from hornbook.teachers.ownloop import OwnLoop
@@ -36,40 +35,43 @@ class BatchEndpoint:
     between. `counts` says what was wrong with the outputs: malformed_line, unknown_id, duplicate_id, missing_id.
     """
 
+    grace_seconds = 0.0
+    """Jobs go on without us."""
+
     def __init__(
         self,
         model: str,
-        place: EndpointPlace,
+        server: Server,
         folder: Path,
-        key: str = "",
         ledger: Ledger | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.model = model
-        self.revision = place.revision
-        self.concurrency = place.batch_asks
-        self.place = place
+        self.place = server.place
+        self.revision = self.place.revision
+        self.concurrency = self.place.batch_asks
         self.counts: Counter[str] = Counter()
         self._ledger = ledger
-        self._served_as = place.served_as or model
+        self._server = server
         self._journal = Journal(folder / "batches.sqlite")
-        self._jobs = Jobs(place, key, folder, self._journal, progress or Silent())
+        self._jobs = Jobs(server, folder, self._journal, progress or Silent())
         self._asks: dict[str, Ask] = {}
         self._waiting: dict[str, asyncio.Future[Answer | Failed]] = {}
         self._gathered: list[str] = []
+        self._postponed: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._loop = OwnLoop()
 
     async def answer(self, ask: Ask) -> Answer | Failed:
-        """The answer from a job, or Failed; TeacherError where jobs cannot be sent at all.
+        """The answer from a job, or Failed; TeacherError where jobs cannot be sent, BudgetError where none may be.
 
-        Reasons: missing_answer, batch_failed, batch_expired, batch_cancelled, budget_spent, and an Endpoint's.
+        Reasons: missing_answer, batch_failed, batch_expired, batch_cancelled, and an Endpoint's.
         """
         return await self._loop.run(self._gather(ask))
 
     async def _gather(self, ask: Ask) -> Answer | Failed:
-        name = hashlib.sha256(to_json([self.model, self.revision, asdict(ask)]).encode()).hexdigest()
+        name = question(self.model, self.revision, ask).key.hex()
         waiting = self._waiting.get(name)
         if waiting is None:
             loop = asyncio.get_running_loop()
@@ -85,13 +87,29 @@ class BatchEndpoint:
     def _send_gathered(self) -> None:
         names, self._gathered = self._gathered, []
         try:
-            for part in self._parts(self._unsent(names)):
+            for part in self._parts(self._affordable(self._unsent(names))):
                 self._follow(self._plan(part), fresh=True)
         except Exception as error:
             self._fail(names, error)
 
+    def _affordable(self, names: Sequence[str]) -> list[str]:
+        """The asks within the budget; the others wait until a job turns out cheaper than its worst case."""
+        if self._ledger is None:
+            return list(names)
+        jobs_of = self._journal.jobs_of(self.place.url, names)
+        sent: list[str] = []
+        for position, name in enumerate(names):
+            over = self._ledger.reserve(f"{name}:{len(jobs_of.get(name, ()))}", self._asks[name])
+            if over and not sent and not self._carried:
+                raise over
+            if over:
+                self._postponed += names[position:]
+                break
+            sent.append(name)
+        return sent
+
     def _unsent(self, names: Sequence[str]) -> list[str]:
-        """The asks that no job has answered or may still answer; those are seen to, within the budget."""
+        """The asks that no job has answered or may still answer; those jobs are seen to."""
         jobs_of = self._journal.jobs_of(self.place.url, names)
         latest = {name: jobs[-1] for name, jobs in jobs_of.items()}
         open_jobs = {job for job in latest.values() if not self._journal.job(job).status}
@@ -101,21 +119,16 @@ class BatchEndpoint:
             members = [name for name in names if latest.get(name) == job]
             answers = self._read(job, members)
             self._give({name: said for name, said in answers.items() if isinstance(said, Answer)})
-        free = [name for name in names if name in self._waiting and latest.get(name) not in open_jobs]
-        return [name for name in free if self._afford(name, len(jobs_of.get(name, ())))]
-
-    def _afford(self, name: str, jobs_before: int) -> bool:
-        over = self._ledger and self._ledger.reserve(f"{name}:{jobs_before}", self._asks[name])
-        if over:
-            self._give({name: over})
-        return not over
+        return [name for name in names if name in self._waiting and latest.get(name) not in open_jobs]
 
     def _parts(self, names: Sequence[str]) -> Iterator[dict[str, bytes]]:
         """Lines of jobs that keep the interface's limits on asks and bytes."""
         part: dict[str, bytes] = {}
         part_bytes = 0
         for name in names:
-            body = chat_body(self._asks[name], self._served_as, self.place.schema_as, frozenset())
+            body = chat_body(
+                self._asks[name], self._server.model, self.place.schema_as, frozenset(self.place.without)
+            )
             line = (
                 to_json({"custom_id": name, "method": "POST", "url": TARGET, "body": body}).encode() + b"\n"
             )
@@ -151,6 +164,10 @@ class BatchEndpoint:
             self._fail(members, error)
         finally:
             del self._carried[job]
+            if self._postponed:
+                self._gathered += self._postponed
+                self._postponed = []
+                self._send_gathered()
 
     def _read(self, job: str, names: Sequence[str]) -> dict[str, Answer | Failed]:
         """What the output of a finished job says about these asks."""
@@ -160,7 +177,7 @@ class BatchEndpoint:
             ABSENT.get(status, "missing_answer"), f"job {job} ended as {status} without this answer"
         )
         return {
-            name: read_line(lines[name], self._asks[name], self._served_as) if name in lines else absent
+            name: read_line(lines[name], self._asks[name], self._server) if name in lines else absent
             for name in names
         }
 
@@ -168,9 +185,10 @@ class BatchEndpoint:
         if self._ledger is None:
             return
         jobs_of = self._journal.jobs_of(self.place.url, members)
-        for name, line in lines.items():
+        for name in members:
             call = f"{name}:{jobs_of[name].index(job)}"
-            used = used_tokens((line.get("response") or {}).get("body") or {})
+            response = lines[name].get("response") or {} if name in lines else {}
+            used = used_tokens(response.get("body") or {})
             if used is None:
                 self._ledger.release(call)
             else:
@@ -223,7 +241,7 @@ def read_output(path: Path, members: Sequence[str]) -> tuple[dict[str, Line], Co
     return lines, wrong
 
 
-def read_line(line: Line, ask: Ask, served_as: str) -> Answer | Failed:
+def read_line(line: Line, ask: Ask, server: Server) -> Answer | Failed:
     """One line of a job's output as an answer, or why it is none."""
     response, error = line.get("response") or {}, line.get("error") or {}
     status = response.get("status_code")
@@ -233,6 +251,6 @@ def read_line(line: Line, ask: Ask, served_as: str) -> Answer | Failed:
             if error.get("code") == "batch_expired"
             else REASONS.get(int(status or 0), "server_error")
         )
-        return Failed(reason, clean(f"status {status}: {error or response.get('body')}", ""))
-    said = read_reply(response.get("body") or {}, ask, served_as)
+        return Failed(reason, server.clean(f"status {status}: {error or response.get('body')}"))
+    said = read_reply(response.get("body") or {}, ask, server)
     return Failed(said.reason, said.detail) if isinstance(said, Trouble) else said

@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
+import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field
-
-from hornbook.core.config import Config
-from hornbook.core.errors import StoreError
-from hornbook.teachers.ask import Answer, Ask, Failed
+from hornbook.core.config import Budget, Prices
+from hornbook.core.errors import BudgetError, StoreError
+from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
 
 MESSAGE_TOKENS = 16
 """At most what a chat template adds around a message."""
-TYPICAL_TOKENS_PER_BYTE = 0.25
-ENOUGH_ANSWERS = 10
-"""From so many cached answers on, their means tell more than the bounds do."""
+
+LOOK_AGAIN_SECONDS = 0.05
 
 TABLES = """
 create table if not exists totals (
-    budget text primary key, asks integer not null, tokens integer not null, money real not null
+    account text primary key, asks integer not null, tokens integer not null, money real not null
 ) without rowid;
 create table if not exists reserved (
-    call text primary key, budget text not null, tokens integer not null, money real not null
+    call text not null, account text not null, tokens integer not null, money real not null,
+    primary key (call, account)
 ) without rowid;
 """
-
-
-class Prices(Config):
-    """Money for a million tokens, in whatever currency the budget is in."""
-
-    tokens_in: float = Field(0.0, ge=0)
-    """For a million tokens of prompts."""
-    tokens_out: float = Field(0.0, ge=0)
-    """For a million tokens of answers."""
-    batch_share: float = Field(0.5, ge=0, le=1)
-    """What the batch interface costs of that."""
-
-    def money(self, tokens_in: float, tokens_out: float) -> float:
-        return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
-
-    def in_batch(self) -> Prices:
-        """The prices of the batch interface."""
-        share = self.batch_share
-        return Prices(tokens_in=self.tokens_in * share, tokens_out=self.tokens_out * share)
-
-
-class Budget(Config):
-    """The most that may be spent; 0 is no limit."""
-
-    asks: int = Field(0, ge=0)
-    """Calls that a server may charge for, tries included."""
-    tokens: int = Field(0, ge=0)
-    """Of prompts and answers together."""
-    money: float = Field(0.0, ge=0)
-    """By the prices of the machine file."""
 
 
 def prompt_tokens(ask: Ask) -> int:
@@ -73,41 +42,58 @@ def answer_tokens(ask: Ask) -> int:
     return 1 if ask.choices else ask.max_answer_tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One limit, the name that it has in the machine file, and the name under which its spendings are kept."""
+
+    name: str
+    setting: str
+    limit: Budget
+
+
 class Ledger:
-    """One named budget and what was spent of it, in an SQLite file: a killed run goes on counting where it was.
+    """What was spent on some accounts, in an SQLite file: a killed run goes on counting where it was.
 
     A reservation is on disk before its call and counts at its worst case until it is settled or released, so
-    a budget is never overspent; a call whose end nobody saw stays at its worst case.
+    no limit is ever overspent; a call whose end nobody saw stays at its worst case.
     """
 
-    def __init__(self, path: Path, name: str, budget: Budget, prices: Prices | None = None) -> None:
-        self.path, self.name, self.budget = path, name, budget
+    def __init__(self, path: Path, accounts: tuple[Account, ...], prices: Prices | None = None) -> None:
+        self.path, self.accounts = path, accounts
         self.prices = prices or Prices()
         self._lock = threading.Lock()
+        self._under_way: set[str] = set()
         with self._told():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(TABLES)
-            self._db.execute("insert or ignore into totals values (?, 0, 0, 0)", (name,))
 
-    def spent(self) -> tuple[int, int, float]:
-        """Calls, tokens and money so far, what is reserved included."""
+    @property
+    def under_way(self) -> int:
+        """Calls of this process that are reserved and not over: each may turn out cheaper than its worst case."""
+        return len(self._under_way)
+
+    def spent(self) -> dict[str, tuple[int, int, float]]:
+        """Account -> calls, tokens and money so far, what is reserved included."""
         with self._told():
-            return self._totals()
+            rows = self._db.execute("select account, asks, tokens, money from totals order by account")
+            return {account: (asks, tokens, money) for account, asks, tokens, money in rows}
 
-    def reserve(self, call: str, ask: Ask) -> Failed | None:
-        """Set the worst case of an ask aside under the name `call`; Failed names the limit it would break."""
+    def reserve(self, call: str, ask: Ask) -> BudgetError | None:
+        """Set the worst case of an ask aside as `call`; else the error, unraised, that names the limit in the way."""
         tokens_in, tokens_out = prompt_tokens(ask), answer_tokens(ask)
         tokens, money = tokens_in + tokens_out, self.prices.money(tokens_in, tokens_out)
         with self._told(), self._whole():
-            if self._db.execute("select 1 from reserved where call = ?", (call,)).fetchone():
-                return None
-            over = self._over(tokens, money)
-            if over is None:
-                self._add(1, tokens, money)
-                self._db.execute("insert into reserved values (?, ?, ?, ?)", (call, self.name, tokens, money))
+            known = self._db.execute("select 1 from reserved where call = ?", (call,)).fetchone()
+            over = None if known else self._over(tokens, money)
+            for account in self.accounts if not (known or over) else ():
+                self._add(account.name, 1, tokens, money)
+                row = (call, account.name, tokens, money)
+                self._db.execute("insert into reserved values (?, ?, ?, ?)", row)
+        if over is None:
+            self._under_way.add(call)
         return over
 
     def settle(self, call: str, tokens_in: int, tokens_out: int) -> None:
@@ -118,33 +104,39 @@ class Ledger:
         """A call that cost nothing: it was refused, or never reached the server."""
         self._replace(call, 0, 0, 0.0)
 
+    def leave(self, call: str) -> None:
+        """A call whose cost nobody knows stays at its worst case."""
+        self._under_way.discard(call)
+
     def _replace(self, call: str, asks: int, tokens: int, money: float) -> None:
         with self._told(), self._whole():
-            row = self._db.execute("select tokens, money from reserved where call = ?", (call,)).fetchone()
-            if row is not None:
-                self._add(asks - 1, tokens - row[0], money - row[1])
-                self._db.execute("delete from reserved where call = ?", (call,))
+            rows = self._db.execute("select account, tokens, money from reserved where call = ?", (call,))
+            for account, tokens_before, money_before in rows.fetchall():
+                self._add(account, asks - 1, tokens - tokens_before, money - money_before)
+            self._db.execute("delete from reserved where call = ?", (call,))
+        self._under_way.discard(call)
 
-    def _totals(self) -> tuple[int, int, float]:
-        query = "select asks, tokens, money from totals where budget = ?"
-        asks, tokens, money = self._db.execute(query, (self.name,)).fetchone()
-        return asks, tokens, money
-
-    def _add(self, asks: int, tokens: int, money: float) -> None:
+    def _add(self, account: str, asks: int, tokens: int, money: float) -> None:
         self._db.execute(
-            "update totals set asks = asks + ?, tokens = tokens + ?, money = money + ? where budget = ?",
-            (asks, tokens, money, self.name),
+            "insert into totals values (?, ?, ?, ?) on conflict (account) do update set "
+            "asks = asks + excluded.asks, tokens = tokens + excluded.tokens, money = money + excluded.money",
+            (account, asks, tokens, money),
         )
 
-    def _over(self, tokens: int, money: float) -> Failed | None:
-        limits = (self.budget.asks, self.budget.tokens, self.budget.money)
-        rows = zip(("asks", "tokens", "money"), limits, self._totals(), (1, tokens, money), strict=True)
-        for name, limit, so_far, more in rows:
-            if limit and so_far + more > limit * (1 + 1e-9):  # money is a sum of floats
-                return Failed(
-                    "budget_spent",
-                    f"the budget of {self.name} allows {name} = {limit:,g}: {so_far:,g} are spent and this ask may "
-                    f"need {more:,g}; raise it and run again (answers so far are kept)",
+    def _over(self, tokens: int, money: float) -> BudgetError | None:
+        return next(filter(None, (self._over_of(account, tokens, money) for account in self.accounts)), None)
+
+    def _over_of(self, account: Account, tokens: int, money: float) -> BudgetError | None:
+        query = "select asks, tokens, money from totals where account = ?"
+        so_far = self._db.execute(query, (account.name,)).fetchone() or (0, 0, 0.0)
+        limits = (account.limit.asks, account.limit.tokens, account.limit.money)
+        rows = zip(("asks", "tokens", "money"), limits, so_far, (1, tokens, money), strict=True)
+        for name, limit, spent, more in rows:
+            if limit and spent + more > limit * (1 + 1e-9):  # money is a sum of floats
+                return BudgetError(
+                    f"the budget of {account.name} is spent: {name} = {limit:,.6g} are allowed, {spent:,.6g} are used "
+                    f"or set aside, and the next ask may need {more:,.6g}; raise [budgets.{account.setting}] in the "
+                    "machine file and run again (answers so far are kept)"
                 )
         return None
 
@@ -169,41 +161,56 @@ class Ledger:
             ) from error
 
     def close(self) -> None:
-        self._db.close()
+        with self._told():
+            self._db.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a set of asks will cost, before any is sent: `asks` differ from each other, `cached` are free."""
-
-    asks: int
-    cached: int
-    tokens_in: int
-    tokens_out: int
-    money: float
-    basis: str
-    """"measured": by the means of the cached answers; "bound": answers as long as they may be."""
+async def afford(ledger: Ledger, call: str, ask: Ask) -> None:
+    """Reserve an ask; where calls under way may turn out cheaper than feared, wait for them before giving up."""
+    while (over := ledger.reserve(call, ask)) is not None:
+        if not ledger.under_way:
+            raise over
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-def estimate(
-    asks: Sequence[Ask], find: Callable[[Ask], Answer | None], prices: Prices | None = None
-) -> Estimate:
-    """The cost of asking what `find` (a cache) does not hold; equal asks are paid once."""
-    found = {ask: find(ask) for ask in dict.fromkeys(asks)}
-    known = [(ask, answer) for ask, answer in found.items() if answer is not None]
-    missing = [ask for ask, answer in found.items() if answer is None]
-    measured = len(known) >= ENOUGH_ANSWERS and all(answer.tokens_in for _, answer in known)
-    share_in, share_out = _shares(known) if measured else (TYPICAL_TOKENS_PER_BYTE, 1.0)
-    tokens_in = math.ceil(sum(prompt_tokens(ask) for ask in missing) * share_in)
-    tokens_out = math.ceil(sum(answer_tokens(ask) for ask in missing) * share_out)
-    money = (prices or Prices()).money(tokens_in, tokens_out)
-    basis = "measured" if measured else "bound"
-    return Estimate(len(found), len(known), tokens_in, tokens_out, money, basis)
+class Metered:
+    """A teacher of which every ask is one call, within the budgets of a ledger."""
 
+    def __init__(self, teacher: Teacher, ledger: Ledger) -> None:
+        self.teacher, self.ledger = teacher, ledger
 
-def _shares(known: Sequence[tuple[Ask, Answer]]) -> tuple[float, float]:
-    """How much of their bounds the prompts and the answers of the cache have used."""
-    tokens_in = sum(answer.tokens_in for _, answer in known)
-    tokens_out = sum(answer.tokens_out for _, answer in known)
-    bounds = sum(prompt_tokens(ask) for ask, _ in known), sum(answer_tokens(ask) for ask, _ in known)
-    return tokens_in / bounds[0], tokens_out / bounds[1]
+    @property
+    def model(self) -> str:
+        return self.teacher.model
+
+    @property
+    def revision(self) -> str:
+        return self.teacher.revision
+
+    @property
+    def concurrency(self) -> int:
+        return self.teacher.concurrency
+
+    @property
+    def grace_seconds(self) -> float:
+        return self.teacher.grace_seconds
+
+    async def answer(self, ask: Ask) -> Answer | Failed:
+        """The teacher's answer; BudgetError where the ask is more than what is left."""
+        call = secrets.token_hex(8)
+        await afford(self.ledger, call, ask)
+        tokens = None
+        try:
+            answer = await self.teacher.answer(ask)
+            if isinstance(answer, Answer):
+                tokens = answer.tokens_in, answer.tokens_out
+            return answer
+        finally:
+            if tokens:
+                self.ledger.settle(call, *tokens)
+            else:
+                self.ledger.release(call)
+
+    def close(self) -> None:
+        self.teacher.close()
+        self.ledger.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,10 +39,11 @@ class Canned:
     and another seed may be answered differently. A word counts as a token.
     """
 
-    concurrency = 1
+    grace_seconds = math.inf
 
-    def __init__(self, model: str, script: Path) -> None:
+    def __init__(self, model: str, script: Path, concurrency: int = 1) -> None:
         self.model = model
+        self.concurrency = concurrency
         try:
             data = script.read_bytes()
         except OSError as error:

@@ -14,22 +14,17 @@ from typing import Any
 from hornbook.core.progress import Progress, Silent
 from hornbook.core.records import to_json
 from hornbook.teachers.ask import Answer, Ask, Failed
-from hornbook.teachers.budget import TYPICAL_TOKENS_PER_BYTE, Ledger, answer_tokens, prompt_tokens
-from hornbook.teachers.calls import (
-    SCHEMA_FORMS,
-    EndpointPlace,
-    Trouble,
-    backoff_seconds,
-    chat_body,
-    open_client,
-    stop,
-    trouble,
-)
+from hornbook.teachers.budget import Ledger, afford, answer_tokens, prompt_tokens
+from hornbook.teachers.calls import SCHEMA_FORMS, Server, Trouble, backoff_seconds, chat_body, trouble
+from hornbook.teachers.forecast import TYPICAL_TOKENS_PER_BYTE
 from hornbook.teachers.limits import Limits
 from hornbook.teachers.ownloop import OwnLoop
 from hornbook.teachers.replies import read_reply, used_tokens
 
 NO_HEADERS: Mapping[str, str] = {}
+GRACE_SECONDS = 30.0
+WRONG_MODELS = 3
+"""So many replies of another model, and none of the right one: it is called something else there."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class _Course:
     offer: _Offer
     calls: int = 0
     tries: int = 0
+    refusals: int = 0
     spoiled: int = 0
     last: str = "still waiting for a first reply"
 
@@ -56,47 +52,44 @@ class _Course:
 class Endpoint:
     """Answers through a server's chat interface, with at most `place.concurrency` asks in flight.
 
-    Every call is counted, and reserved in the `ledger` before it is sent. Equal asks under way together are
-    sent once. TeacherError where no ask can succeed: wrong key, wrong address, unknown model, no quota.
+    Every call is counted, and reserved in the `ledger` before it is sent. A call whose reply did not arrive is
+    repeated under the same Idempotency-Key, even by a later process: a server that knows this header charges once.
+    TeacherError where no ask can succeed (wrong key, wrong address, unknown model, no quota), BudgetError where
+    the next call could break a budget.
     """
+
+    grace_seconds = GRACE_SECONDS
 
     def __init__(
         self,
         model: str,
-        place: EndpointPlace,
-        key: str = "",
+        server: Server,
         ledger: Ledger | None = None,
         progress: Progress | None = None,
     ) -> None:
+        place = server.place
         self.model = model
         self.revision = place.revision
         self.concurrency = place.concurrency
         self.place = place
-        self._served_as = place.served_as or model
-        self._key = key
+        self._server = server
         self._ledger = ledger
         self._progress = progress or Silent()
-        self._offer = _Offer(place.schema_as)
+        self._offer = _Offer(place.schema_as, frozenset(place.without))
         self._limits = Limits(place.requests_per_minute, place.tokens_per_minute)
         self._slots = asyncio.Semaphore(place.concurrency)
-        self._under_way: dict[Ask, asyncio.Task[Answer | Failed]] = {}
         self._client: Any = None
         self._reached = False
+        self._right_models = self._wrong_models = 0
         self._loop = OwnLoop()
 
     async def answer(self, ask: Ask) -> Answer | Failed:
         """The server's answer, or Failed with the last trouble's reason and the number of calls.
 
         Reasons: rate_limited, server_error, connection, timeout, deadline, malformed, wrong_model, refused,
-        too_long, bad_request, empty, no_logprobs, budget_spent.
+        too_long, bad_request, empty, no_logprobs.
         """
-        return await self._loop.run(self._once(ask))
-
-    async def _once(self, ask: Ask) -> Answer | Failed:
-        if ask not in self._under_way:
-            self._under_way[ask] = asyncio.create_task(self._ask(ask))
-            self._under_way[ask].add_done_callback(lambda _: self._under_way.pop(ask, None))
-        return await asyncio.shield(self._under_way[ask])
+        return await self._loop.run(self._ask(ask))
 
     async def _ask(self, ask: Ask) -> Answer | Failed:
         async with self._slots:
@@ -118,10 +111,13 @@ class Endpoint:
             if self._adapted(said, ask, course.offer):
                 continue
             course.last = f"{said.reason}: {said.detail}"
+            course.refusals += said.reason == "rate_limited"
             course.tries += said.reason != "rate_limited"
             if not said.again or course.tries >= self.place.tries:
                 return Failed(said.reason, said.detail, course.calls)
-            wait = backoff_seconds(max(1, course.tries), self.place.first_backoff_seconds, course.draw)
+            wait = backoff_seconds(
+                course.tries + course.refusals, self.place.first_backoff_seconds, course.draw
+            )
             if said.wait_seconds is not None:
                 self._limits.pause(said.wait_seconds)
                 wait = said.wait_seconds + wait * 0.1  # not all at once when the pause ends
@@ -133,23 +129,25 @@ class Endpoint:
         detail = f"no answer within ask_seconds = {self.place.ask_seconds:g}; last {course.last}"
         return Failed("deadline", detail, course.calls)
 
-    async def _call(self, ask: Ask, course: _Course) -> Answer | Failed | Trouble:
+    async def _call(self, ask: Ask, course: _Course) -> Answer | Trouble:
         """One call within the limits and the budget."""
         tokens = prompt_tokens(ask) * TYPICAL_TOKENS_PER_BYTE + answer_tokens(ask)
         call = secrets.token_hex(8)
-        headers = NO_HEADERS
-        await self._limits.admit(tokens)
+        if self._ledger:
+            await afford(self._ledger, call, ask)
+        said: Answer | Trouble = Trouble("not_sent", "", free=True)
+        headers, used = NO_HEADERS, None
         try:
-            over = self._ledger.reserve(call, ask) if self._ledger else None
-            if over is not None:
-                return replace(over, tries=course.calls)
-            course.calls += 1
-            said, headers, used = await self._exchange(ask, course)
+            await self._limits.admit(tokens)
+            try:
+                course.calls += 1
+                said = Trouble("broken_off", "", free=False)
+                said, headers, used = await self._exchange(ask, course)
+            finally:
+                self._limits.settle(tokens, headers)
         finally:
-            self._limits.settle(tokens, headers)
-        if isinstance(said, Trouble) and not said.free:
-            course.spoiled += 1
-        self._settle(call, said, used)
+            self._settle(call, said, used)
+        course.spoiled += isinstance(said, Trouble) and said.whole
         return said
 
     def _settle(self, call: str, said: Answer | Trouble, used: tuple[int, int] | None) -> None:
@@ -159,29 +157,43 @@ class Endpoint:
             self._ledger.release(call)
         elif used is not None:
             self._ledger.settle(call, *used)
+        else:
+            self._ledger.leave(call)
 
     async def _exchange(
         self, ask: Ask, course: _Course
     ) -> tuple[Answer | Trouble, Mapping[str, str], tuple[int, int] | None]:
         """Send an ask and read the reply: what it says, its headers, and the tokens it used."""
         if self._client is None:
-            self._client = open_client(self.place, self._key)
+            self._client = self._server.client()
         course.offer = self._offer
-        body = chat_body(ask, self._served_as, course.offer.schema_as, course.offer.without)
-        # a server that knows this header never charges twice, even for a reply that a killed run did not keep
-        once = f"{hashlib.sha256(to_json(body).encode()).hexdigest()[:32]}-{course.spoiled}"
+        body = chat_body(ask, self._server.model, course.offer.schema_as, course.offer.without)
+        same = hashlib.sha256(to_json([self.revision, ask.seed, body]).encode()).hexdigest()[:32]
         try:
             async with asyncio.timeout(self.place.call_seconds):
                 raw = await self._client.chat.completions.with_raw_response.create(
-                    **body, extra_headers={"Idempotency-Key": once}
+                    **body, extra_headers={"Idempotency-Key": f"{same}-{course.spoiled}"}
                 )
         except Exception as error:
-            said = trouble(error, self.place.url, self._served_as, self._key)
-            return self._first_contact(said), said.headers or NO_HEADERS, None
+            wrong = trouble(error, self._server)
+            return self._first_contact(wrong), wrong.headers or NO_HEADERS, None
         self._reached = True
         if "text/html" in raw.headers.get("content-type", ""):
-            stop(self.place.url, "answers with a web page; url should end just before /chat/completions")
-        return read_reply(raw.content, ask, self._served_as), raw.headers, used_tokens(raw.content)
+            self._server.stop("answers with a web page; url should end just before /chat/completions")
+        said = read_reply(raw.content, ask, self._server)
+        self._know_the_model(said)
+        return said, raw.headers, used_tokens(raw.content)
+
+    def _know_the_model(self, said: Answer | Trouble) -> None:
+        """A model that always answers under another name costs money for nothing: that is an error in the settings."""
+        if isinstance(said, Answer):
+            self._right_models += 1
+        elif said.reason == "wrong_model":
+            self._wrong_models += 1
+            if not self._right_models and self._wrong_models >= WRONG_MODELS:
+                self._server.stop(
+                    f"is another model: {said.detail}; if it is the one you mean, set served_as"
+                )
 
     def _first_contact(self, said: Trouble) -> Trouble:
         """A server that was never reached is an error in the settings; one that was is waited for."""
@@ -189,10 +201,7 @@ class Endpoint:
             self._reached |= said.headers is not None
             return said
         if not self._reached:
-            stop(
-                self.place.url,
-                f"cannot be reached ({said.detail}); start it, or mend url in the machine file",
-            )
+            self._server.stop(f"cannot be reached ({said.detail}); start it, or mend url in the machine file")
         return replace(said, reason="connection")
 
     def _adapted(self, said: Trouble, ask: Ask, offered: _Offer) -> bool:
@@ -229,5 +238,7 @@ SCHEMA_REFUSED = re.compile(r"response_format|json_schema|json_object|schema|str
 REFUSED_SETTINGS = {
     "max_tokens": re.compile(r"max_completion_tokens"),
     "seed": re.compile(r"\bseed\b", re.IGNORECASE),
+    "temperature": re.compile(r"\btemperature\b", re.IGNORECASE),
+    "top_p": re.compile(r"\btop_p\b", re.IGNORECASE),
 }
-"""Settings that some servers refuse -> how they say it; the first has another name there, the second is dropped."""
+"""Settings that some servers refuse -> how they say it; the first has another name there, the others are dropped."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from hornbook.core.errors import TeacherError
 from hornbook.core.progress import Progress
 from hornbook.core.shards import write_bytes
-from hornbook.teachers.calls import EndpointPlace, backoff_seconds, open_client, trouble
+from hornbook.teachers.calls import Server, backoff_seconds, trouble
 from hornbook.teachers.journal import Journal
 
 T = TypeVar("T")
@@ -30,11 +30,9 @@ class Jobs:
     before anything is sent.
     """
 
-    def __init__(
-        self, place: EndpointPlace, key: str, folder: Path, journal: Journal, progress: Progress
-    ) -> None:
-        self.place = place
-        self._key = key
+    def __init__(self, server: Server, folder: Path, journal: Journal, progress: Progress) -> None:
+        self.place = server.place
+        self._server = server
         self._folder = folder
         self._journal = journal
         self._progress = progress
@@ -86,13 +84,13 @@ class Jobs:
     async def _patiently(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a call, tried again as often as the place allows; TeacherError after that."""
         if self._client is None:
-            self._client = open_client(self.place, self._key)
+            self._client = self._server.client()
         for tries in range(1, self.place.tries + 1):
             try:
                 async with asyncio.timeout(self.place.call_seconds):
                     return await call()
             except Exception as error:
-                said = trouble(error, self.place.url, "", self._key)
+                said = trouble(error, self._server)
             wait = backoff_seconds(tries, self.place.first_backoff_seconds, random.Random(f"{what}:{tries}"))
             if not said.again or tries == self.place.tries:
                 break

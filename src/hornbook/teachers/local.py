@@ -39,6 +39,9 @@ class LocalModel:
     one: for this the prompt cache stays off and prompts are read in small pieces.
     """
 
+    grace_seconds = math.inf
+    """It answers to the end in any case."""
+
     def __init__(self, model: str, revision: str, find_file: Callable[[], Path], concurrency: int) -> None:
         self.model = model
         self.revision = revision

@@ -9,29 +9,27 @@ from typing import Any
 import orjson
 
 from hornbook.teachers.ask import Answer, Ask
-from hornbook.teachers.calls import Trouble, clean
+from hornbook.teachers.calls import Server, Trouble
 from hornbook.teachers.local import choice_logprobs
 
 SHOWN_CHARS = 120
 NAME_END = r"(-\d{4}.*|[:@].*|[-.].*\.gguf|\.gguf)?"
 
 
-def read_reply(body: bytes | Mapping[str, Any], ask: Ask, served_as: str) -> Answer | Trouble:
+def read_reply(body: bytes | Mapping[str, Any], ask: Ask, server: Server) -> Answer | Trouble:
     """The answer in a reply, or trouble: malformed, wrong_model, refused, empty, no_logprobs."""
     try:
         reply = orjson.loads(body) if isinstance(body, bytes) else body
-        answered = str(reply.get("model") or served_as)
-        if not same_model(served_as, answered):
-            return _paid(
-                "wrong_model", f"asked {served_as}, {answered[:SHOWN_CHARS]} answered; see served_as"
-            )
+        answered = str(reply.get("model") or server.model)
+        if not same_model(server.model, answered):
+            return _paid("wrong_model", f"asked {server.model}, {answered[:SHOWN_CHARS]} answered")
         said = reply["choices"][0]
         message, finish = said["message"], said.get("finish_reason")
         text = message.get("content") or ""
         usage = reply.get("usage") or {}
         if message.get("refusal") or finish == "content_filter":
             return _paid(
-                "refused", clean(message.get("refusal") or "its content filter stopped it", ""), False
+                "refused", server.clean(message.get("refusal") or "its content filter stopped it"), False
             )
         if not isinstance(text, str):
             raise TypeError("content is not text")
@@ -56,7 +54,7 @@ def read_reply(body: bytes | Mapping[str, Any], ask: Ask, served_as: str) -> Ans
             else str(body)[:SHOWN_CHARS]
         )
         return _paid(
-            "malformed", clean(f"{type(error).__name__}: {error}; the reply began with {shown!r}", "")
+            "malformed", server.clean(f"{type(error).__name__}: {error}; the reply began with {shown!r}")
         )
 
 
@@ -76,4 +74,4 @@ def same_model(asked: str, answered: str) -> bool:
 
 
 def _paid(reason: str, detail: str, again: bool = True) -> Trouble:
-    return Trouble(reason, detail, again, free=False)
+    return Trouble(reason, detail, again, free=False, whole=True)

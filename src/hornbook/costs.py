@@ -1,0 +1,91 @@
+"""What a plan will ask its teachers, and what that will cost; nothing is asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hornbook.core.config import LocalPlace, Machine, Prices
+from hornbook.core.errors import TeacherError
+from hornbook.core.store import Store
+from hornbook.pipeline import STAGES
+from hornbook.runner import Planned
+from hornbook.teachers import Answer, Answers, Ask
+from hornbook.teachers.answers import question
+from hornbook.teachers.forecast import Estimate, estimate
+from hornbook.teachers.opening import ANSWERS, prices, revision
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step will ask; `per_kept` is what one kept record cost the last time, None while nobody knows."""
+
+    step: str
+    teacher: str
+    estimate: Estimate
+    per_kept: float | None = None
+    guess: str = ""
+    """Why it is a guess; empty where the very asks are known."""
+
+
+def costs(planned: Sequence[Planned], machine: Machine) -> list[Cost]:
+    """The cost of each step that will ask a teacher, in the order of the plan."""
+    store = Store(Path(machine.root))
+    path = Path(machine.root) / "cache" / ANSWERS
+    answers = Answers(path) if path.exists() else None
+    prints = {item.step.key: item for item in planned}
+    try:
+        return [
+            _cost(item, _built(item, prints, store), machine, store, answers)
+            for item in planned
+            if item.step.teacher and item.state != "reuse"
+        ]
+    finally:
+        if answers:
+            answers.close()
+
+
+def _built(item: Planned, prints: Mapping[str, Planned], store: Store) -> dict[str, Path]:
+    """The inputs of a step that are in the store already."""
+    inputs = {name: prints[key] for name, key in item.step.inputs.items()}
+    folders = {name: store.folder(i.step.stage, i.fingerprint) for name, i in inputs.items()}
+    return {name: folder for name, folder in folders.items() if folder.exists()}
+
+
+def _cost(
+    item: Planned, inputs: Mapping[str, Path], machine: Machine, store: Store, answers: Answers | None
+) -> Cost:
+    step, stage = item.step, STAGES[item.step.stage]
+    place = machine.teachers.get(step.teacher, LocalPlace())
+    assert stage.asks is not None
+    forecast = stage.asks(step.config, inputs, step.seed)
+    guess = forecast.guess
+    try:
+        answered_as = revision(step.teacher, place)
+    except TeacherError as error:
+        answered_as, guess = "", f"{error}"
+
+    def find(ask: Ask) -> Answer | None:
+        return answers.find(question(step.teacher, answered_as, ask).key) if answers else None
+
+    charged = prices(place)
+    known = estimate(forecast.asks, find, charged)
+    per_kept = _per_kept(step.stage, step.teacher, store, answers, charged) if answers else None
+    return Cost(step.key, step.teacher, known, per_kept, guess)
+
+
+def _per_kept(stage: str, teacher: str, store: Store, answers: Answers, charged: Prices) -> float | None:
+    """What a kept record took in the newest finished work of the same stage and teacher, at today's prices."""
+    for folder in _newest(stage, store):
+        manifest = store.manifest(stage, folder.name)
+        usage = answers.used_by(folder.name)
+        kept = int(manifest["counts"].get("kept", 0))
+        if usage.answers and kept and manifest["identity"].get("teacher") == teacher:
+            return charged.money(usage.tokens_in, usage.tokens_out) / kept
+    return None
+
+
+def _newest(stage: str, store: Store) -> Iterator[Path]:
+    found = (folder for folder in store.finished() if folder.parent.name == stage)
+    return iter(sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True))

@@ -1,0 +1,203 @@
+"""The answers paid for: an SQLite file that holds each under all that can change it."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hornbook.core.errors import InputError, StoreError
+from hornbook.core.records import to_json
+from hornbook.core.shards import replacing
+from hornbook.teachers.ask import Answer, Ask
+
+TABLES = """
+create table if not exists answers (
+    key blob primary key, model text not null, revision text not null, ask text not null, answer text not null
+) without rowid;
+create table if not exists used (step text not null, key blob not null, primary key (step, key)) without rowid;
+"""
+TOKENS = ", ".join(
+    f"coalesce(sum(json_extract(answer, '$.{name}')), 0)" for name in ("tokens_in", "tokens_out")
+)
+USED_AT_ONCE = 1000
+LINES_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An ask to a model in the form that the file holds, and the key that stands for all of it."""
+
+    model: str
+    revision: str
+    asked: str
+    key: bytes
+
+
+def question(model: str, revision: str, ask: Ask) -> Question:
+    """What is asked of whom: the same question deserves the same answer."""
+    fields = {name: getattr(ask, name) for name in Ask.__slots__}  # asdict() takes ten times as long
+    asked = to_json(fields)
+    key = hashlib.sha256("\0".join((model, revision, asked)).encode()).digest()
+    return Question(model, revision, asked, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Answers and the tokens that they took."""
+
+    answers: int
+    tokens_in: int
+    tokens_out: int
+
+
+class Answers:
+    """Every answer so far; several processes may share the file, and an answer once kept never changes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._one_at_a_time = threading.Lock()
+        self._used: set[tuple[str, bytes]] = set()
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._db.executescript(TABLES)
+
+    def find(self, key: bytes) -> Answer | None:
+        """The answer under this key, marked as cached."""
+        with self._told():
+            row = self._db.execute("select answer from answers where key = ?", (key,)).fetchone()
+        return None if row is None else Answer(**{**orjson.loads(row[0]), "cached": True})
+
+    def keep(self, asked: Question, answer: Answer) -> Answer:
+        """Write the answer; where another process was first, its answer holds for both."""
+        row = (asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer)))
+        with self._told():
+            written = self._db.execute("insert or ignore into answers values (?, ?, ?, ?, ?)", row).rowcount
+        return answer if written else self.find(asked.key) or answer
+
+    def use(self, step: str, key: bytes) -> None:
+        """Note that a step was given this answer; on disk a little later."""
+        self._used.add((step, key))
+        if len(self._used) >= USED_AT_ONCE:
+            self._write_used()
+
+    def _write_used(self) -> None:
+        rows, self._used = self._used, set()
+        with self._told(), self._whole():
+            self._db.executemany("insert or ignore into used values (?, ?)", rows)
+
+    def used_by(self, step: str) -> Usage:
+        """What the answers that a step was given took, whoever paid for them."""
+        query = f"select count(*), {TOKENS} from used join answers using (key) where step = ?"
+        with self._told():
+            return Usage(*self._db.execute(query, (step,)).fetchone())
+
+    def by_model(self) -> list[tuple[str, str, Usage]]:
+        """(model, revision, its answers) for each model that ever answered."""
+        query = f"select model, revision, count(*), {TOKENS} from answers group by 1, 2 order by 1, 2"
+        with self._told():
+            rows = self._db.execute(query).fetchall()
+        return [(model, revision, Usage(*tokens)) for model, revision, *tokens in rows]
+
+    def export(self, path: Path) -> int:
+        """Write every answer as a line of JSON, in the order of their keys; returns how many."""
+        count = 0
+        with replacing(path) as file:
+            for model, revision, ask, answer in self._in_order():
+                texts = {"ask": orjson.Fragment(ask), "answer": orjson.Fragment(answer)}
+                file.write(orjson.dumps({"model": model, "revision": revision, **texts}) + b"\n")
+                count += 1
+        return count
+
+    def _in_order(self) -> Iterator[tuple[str, str, str, str]]:
+        query = "select key, model, revision, ask, answer from answers where key > ? order by key limit ?"
+        last = b""
+        while True:
+            with self._told():
+                rows = self._db.execute(query, (last, LINES_AT_ONCE)).fetchall()
+            if not rows:
+                return
+            yield from (row[1:] for row in rows)
+            last = rows[-1][0]
+
+    def take_in(self, path: Path) -> tuple[int, int]:
+        """Keep the answers of an exported file; returns how many there were, and how many of them were new.
+
+        InputError names the first line that is none; the lines before it are kept.
+        """
+        read = new = 0
+        rows = _rows(path)
+        while part := list(islice(rows, LINES_AT_ONCE)):
+            with self._told(), self._whole():
+                written = self._db.executemany("insert or ignore into answers values (?, ?, ?, ?, ?)", part)
+            read, new = read + len(part), new + written.rowcount
+        return read, new
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            # an asker may be under way when the teacher is closed: sqlite must not see both
+            with self._one_at_a_time:
+                yield
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"the cache of answers {self.path} failed ({error}); free space, or move the file away"
+            ) from error
+
+    def close(self) -> None:
+        if self._used:
+            self._write_used()
+        with self._told():
+            self._db.close()
+
+
+def _rows(path: Path) -> Iterator[tuple[bytes, str, str, str, str]]:
+    try:
+        with path.open("rb") as file:
+            yield from _rows_of(file, path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); it should be an exported file"
+        ) from error
+
+
+def _rows_of(lines: Iterable[bytes], path: Path) -> Iterator[tuple[bytes, str, str, str, str]]:
+    for number, text in enumerate(lines, 1):
+        try:
+            asked, answer = _read(orjson.loads(text))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise InputError(
+                f"{path}:{number} is not an exported answer ({error}); the lines before it were taken in"
+            ) from error
+        yield asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer))
+
+
+def _read(line: dict[str, Any]) -> tuple[Question, Answer]:
+    ask = dict(line["ask"])
+    ask["messages"] = tuple((str(role), str(content)) for role, content in ask["messages"])
+    ask["choices"] = tuple(map(str, ask.get("choices", ())))
+    answer = Answer(**line["answer"])
+    if not isinstance(answer.text, str) or not isinstance(line["model"], str):
+        raise ValueError("its model or text is no string")
+    return question(line["model"], line.get("revision", ""), Ask(**ask)), answer
