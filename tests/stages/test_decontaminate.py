@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import orjson
@@ -11,6 +12,7 @@ from hornbook.core.records import Document
 from hornbook.core.shards import read_documents, read_table, shards, write_shard
 from hornbook.core.tools import Tools
 from hornbook.stages.decontaminate import DecontaminateConfig, identity, run
+from hornbook.text.trees import function_trees
 
 
 def decontaminate(texts: dict[str, str], folder: Path, **settings: object) -> dict[str, dict[str, str]]:
@@ -19,7 +21,7 @@ def decontaminate(texts: dict[str, str], folder: Path, **settings: object) -> di
         folder / "in", "shard-00000.parquet", [Document(t, name, "code") for name, t in texts.items()]
     )
     out = folder / "out"
-    out.mkdir()
+    out.mkdir(parents=True)
     counts = run(DecontaminateConfig.model_validate(settings), {"documents": folder / "in"}, out, Tools())
     dropped = {row["source"]: row for path in shards(out, "dropped") for row in read_table(path).to_pylist()}
     assert {document.source for document in read_documents(out)} == texts.keys() - dropped.keys()
@@ -69,6 +71,42 @@ def test_honest_code_and_number_tables_stay(tmp_path: Path) -> None:
         "empty": "",
     }
     assert not decontaminate(texts, tmp_path)
+
+
+def renamed(source: str) -> str:
+    """The source with every name of its own changed and its docstrings gone."""
+    tree = ast.parse(source)
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.name = names.setdefault(node.name, f"f{len(names)}")
+            if ast.get_docstring(node):
+                node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.arg):
+            node.arg = names.setdefault(node.arg, f"a{len(names)}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in names:
+            node.id = names[node.id]
+    return ast.unparse(tree)
+
+
+def test_renamed_problems_are_found_by_their_trees_where_that_is_asked_for(tmp_path: Path) -> None:
+    texts = {p.id: renamed(p.prompt + p.solution) for p in load("humaneval")}
+    texts["honest"] = Path(orjson.__file__).with_name("__init__.py").read_text("utf-8")
+    by_words = decontaminate(texts, tmp_path / "words")
+    assert len(by_words) < 100
+    dropped = decontaminate(texts, tmp_path / "trees", ast_match=0.95)
+    assert "honest" not in dropped
+    long = {name for name, text in texts.items() if any(len(tree) >= 20 for _, tree in function_trees(text))}
+    assert dropped.keys() == by_words.keys() | long - {"honest"}
+    assert len(dropped) > 130
+    facts = orjson.loads((tmp_path / "trees" / "out" / "protected.json").read_bytes())
+    assert facts["trees"] > 130
+    for name, row in dropped.items():
+        if row["reason"] == "benchmark_ast":
+            assert row["detail"].startswith(f"{name}: function f"), "the nearest problem is named"
+            assert row["detail"].endswith("match rate 1.000")
+    assert {row["reason"] for row in by_words.values()} == {"benchmark_ngram"}
 
 
 def test_identity_is_the_benchmark_s_and_an_unknown_one_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""decontaminate: documents that share word n-grams with a benchmark problem go, with the words they share.
+"""decontaminate: documents that share word n-grams, or a function's shape, with a benchmark problem go.
 
-Protected are prompt and solution of every problem of the registered benchmarks named in the recipe.
+Protected are prompt and solution of every problem of the registered benchmarks named in the recipe. Each dropped
+document names the problem that it is nearest to, and what they share.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from hornbook.core.records import SCHEMA, Drop, documents
 from hornbook.core.shards import Counts, read_table, run_shards, shards, write_json, write_shard
 from hornbook.core.tools import Tools
 from hornbook.text.overlap import Overlap, Protected
+from hornbook.text.sieve import Refusal
+from hornbook.text.trees import ProtectedTrees, function_trees
 
 SHOWN_CHARS = 300
 
@@ -31,13 +34,20 @@ class DecontaminateConfig(Config):
     """A shared run of this many words is contamination."""
     min_word_kinds: int = Field(4, ge=1, le=100)
     """Only runs with at least this many different words of two letters or more count: no number tables, no idioms."""
+    ast_match: float = Field(0.0, ge=0, le=1)
+    """Contamination too is a function whose syntax tree matches a problem's at this rate or more, names, comments and
+    docstrings ignored (the paper: .95 to .8); 0 compares no trees, for parsing costs fifty times the n-grams."""
+    min_ast_nodes: int = Field(20, ge=1)
+    """Functions of fewer nodes are alike by nature and are not compared."""
 
 
 def run(config: DecontaminateConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
-    """Drop what shares a protected run of words with a benchmark problem; protected.json says what is protected."""
+    """Drop what shares words, or shape, with a benchmark problem; protected.json says what is protected."""
     protected = _protected(config)
     open_to_copies = sorted(set(protected.names) - protected.covered)
     facts = {"problems": len(protected.names), "runs": len(protected.hashes), "not_protected": open_to_copies}
+    if config.ast_match:
+        facts["trees"] = len(_protected_trees(config).trees)
     write_json(out / "protected.json", facts)
     jobs = {path.name: (config, path, out) for path in shards(inputs["documents"])}
     return run_shards("decontaminate", _decontaminate, jobs, out, tools)
@@ -48,28 +58,51 @@ def identity(config: DecontaminateConfig, _cache: Path) -> Mapping[str, str]:
     return benchmark_hashes(config.benchmarks)
 
 
+def _texts(config: DecontaminateConfig) -> dict[str, str]:
+    problems = (problem for name in config.benchmarks for problem in load(name))
+    return {problem.id: problem.prompt + problem.solution for problem in problems}
+
+
 @cache
 def _protected(config: DecontaminateConfig) -> Protected:
-    problems = [problem for name in config.benchmarks for problem in load(name)]
-    texts = {problem.id: (problem.prompt + problem.solution,) for problem in problems}
+    texts = {name: (text,) for name, text in _texts(config).items()}
     return Protected.of(texts, config.ngram_words, config.min_word_kinds)
+
+
+@cache
+def _protected_trees(config: DecontaminateConfig) -> ProtectedTrees:
+    return ProtectedTrees.of(_texts(config), config.min_ast_nodes)
 
 
 def _decontaminate(job: tuple[DecontaminateConfig, Path, Path]) -> Counts:
     config, path, out = job
     texts = read_table(path, ["text"])["text"].to_pylist()
-    found = list(_protected(config).overlaps(texts))
-    if not any(found):
+    why = [_shared_words(overlap) for overlap in _protected(config).overlaps(texts)]
+    if config.ast_match:
+        why = [found or _shared_shape(config, text) for found, text in zip(why, texts, strict=True)]
+    if not any(why):
         return write_shard(out, path.name, path)
     table = read_table(path)
-    hits = [(row, overlap) for row, overlap in enumerate(found) if overlap]
-    rows = documents(table.select(SCHEMA.names).take(pa.array([row for row, _ in hits], pa.int64())))
-    dropped = [
-        Drop(document, "benchmark_ngram", _detail(hit)) for document, (_, hit) in zip(rows, hits, strict=True)
-    ]
-    kept = table.filter(pa.array([overlap is None for overlap in found], pa.bool_()))
+    gone = [(row, found) for row, found in enumerate(why) if found]
+    rows = documents(table.select(SCHEMA.names).take(pa.array([row for row, _ in gone], pa.int64())))
+    dropped = [Drop(document, *found) for document, (_, found) in zip(rows, gone, strict=True)]
+    kept = table.filter(pa.array([found is None for found in why], pa.bool_()))
     return write_shard(out, path.name, kept, dropped)
 
 
-def _detail(overlap: Overlap) -> str:
-    return f"{overlap.name}: {overlap.grams} shared runs, the longest: {overlap.matched[:SHOWN_CHARS]}"
+def _shared_words(overlap: Overlap | None) -> Refusal | None:
+    if overlap is None:
+        return None
+    shown = overlap.matched[:SHOWN_CHARS]
+    return "benchmark_ngram", f"{overlap.name}: {overlap.grams} shared runs, the longest: {shown}"
+
+
+def _shared_shape(config: DecontaminateConfig, text: str) -> Refusal | None:
+    """Why a text goes whose function is shaped like a problem's: of all its functions, the one most alike."""
+    protected = _protected_trees(config)
+    matches = [(protected.nearest(tree, config.ast_match), name) for name, tree in function_trees(text)]
+    found = [(match.rate, match.name, name) for match, name in matches if match]
+    if not found:
+        return None
+    rate, problem, name = max(found)
+    return "benchmark_ast", f"{problem}: function {name} has its syntax tree, match rate {rate:.3f}"
