@@ -16,6 +16,7 @@ from hornbook.stages import (
     annotate,
     decontaminate,
     dedup,
+    degrade,
     evaluate,
     exercises,
     filter,  # the paper's word for the stage
@@ -27,6 +28,14 @@ from hornbook.stages import (
     textbooks,
     tokenizer,
 )
+from hornbook.stages.annotate import AnnotateConfig
+from hornbook.stages.dedup import DedupConfig
+from hornbook.stages.degrade import DegradeConfig
+from hornbook.stages.exercises import ExercisesConfig
+from hornbook.stages.filter import FilterConfig
+from hornbook.stages.finetune import FinetuneConfig
+from hornbook.stages.read import ReadConfig
+from hornbook.stages.textbooks import TextbooksConfig
 from hornbook.teachers import Forecast
 
 
@@ -36,7 +45,7 @@ class Mix(Config):
     tokens: int = Field(ge=1)
     """Tokens of one pass; datasets that run short are repeated and the report says how often."""
     parts: dict[str, float]
-    """Dataset (dedup, filter, textbooks, exercises/<source>) -> its share of the tokens."""
+    """Dataset (dedup, filter, textbooks, exercises/NAME, degrade/NAME) -> its share of the tokens."""
 
 
 class Arm(Config):
@@ -52,27 +61,37 @@ class Recipe(Config):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = 0
-    teacher: str
-    """Model that annotates and writes; the machine file says where it answers."""
-    read: read.ReadConfig
-    dedup: dedup.DedupConfig
-    annotate: annotate.AnnotateConfig
-    filter: filter.FilterConfig
-    textbooks: textbooks.TextbooksConfig
-    exercises: dict[str, exercises.ExercisesConfig]
+    teacher: str = ""
+    """Model that annotates and writes; the machine file says where it answers. Empty where nothing asks one."""
+    read: ReadConfig | None = None
+    """Left out, like each of the next five, where nothing that the recipe makes comes from it."""
+    dedup: DedupConfig | None = None
+    annotate: AnnotateConfig | None = None
+    filter: FilterConfig | None = None
+    textbooks: TextbooksConfig | None = None
+    exercises: dict[str, ExercisesConfig] = Field(default_factory=dict)
+    degrade: dict[str, DegradeConfig] = Field(default_factory=dict)
     decontaminate: decontaminate.DecontaminateConfig
     tokenizer: tokenizer.TokenizerConfig
     mixes: dict[str, Mix] = Field(min_length=1)
     row_tokens: int = Field(ge=16)
     """Tokens in a training row: the sequence length."""
     pretrain: pretrain.PretrainConfig
-    finetune: finetune.FinetuneConfig
+    finetune: FinetuneConfig | None = None
+    """Left out where no arm finetunes."""
     evaluate: evaluate.EvaluateConfig
     arms: dict[str, Arm] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        datasets = {"dedup", "filter", "textbooks", *(f"exercises/{source}" for source in self.exercises)}
+        made = {name for name in ("dedup", "filter", "textbooks") if getattr(self, name)}
+        datasets = {*made, *(f"exercises/{source}" for source in self.exercises)}
+        for name, turned in self.degrade.items():
+            if turned.dataset not in datasets - {"dedup", "filter"}:
+                raise ValueError(
+                    f"degrade.{name} reads {turned.dataset!r}; it can be textbooks or exercises/NAME"
+                )
+        datasets |= {f"degrade/{name}" for name in self.degrade}
         for name, mix in self.mixes.items():
             for part in mix.parts.keys() - datasets:
                 raise ValueError(
@@ -84,6 +103,29 @@ class Recipe(Config):
                     f"arms.{name} names mix {mix_name!r}; the mixes are {', '.join(sorted(self.mixes))}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        needs = [(name, needed) for name, needed in NEEDS if getattr(self, name)]
+        for name, config in self.exercises.items():
+            needs += [(f"exercises.{name}", "dedup")] if config.source == "corpus" else []
+            needs += [(f"exercises.{name}", "teacher")] if config.asks_teacher else []
+        needs += [(f"arms.{name}", "finetune") for name, arm in self.arms.items() if arm.finetune]
+        for name, needed in needs:
+            if not getattr(self, needed):
+                what = "teacher = ..." if needed == "teacher" else f"[{needed}]"
+                raise ValueError(f"[{name}] needs {what}, which this recipe does not have")
+        return self
+
+
+NEEDS = (
+    ("dedup", "read"),
+    ("annotate", "dedup"),
+    ("annotate", "teacher"),
+    ("filter", "annotate"),
+    ("textbooks", "teacher"),
+)
+"""A section of a recipe -> what it cannot do without."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +147,7 @@ STAGES: dict[str, Stage] = {
     "filter": Stage(filter.run),
     "textbooks": Stage(textbooks.run, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=3, identity=exercises.identity, asks=exercises.asks),
+    "degrade": Stage(degrade.run),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
     "pack": Stage(pack.run),
@@ -141,17 +184,22 @@ def steps(recipe: Recipe) -> list[Step]:
 def _curation(recipe: Recipe) -> list[Step]:
     """From files to datasets that no benchmark problem is left in."""
     seed, teacher = recipe.seed, recipe.teacher
-    made = [
-        Step("read", recipe.read, {}, seed),
-        Step("dedup", recipe.dedup, {"documents": "read"}, seed),
-        Step("annotate", recipe.annotate, {"documents": "dedup"}, seed, teacher),
-        Step("filter", recipe.filter, {"documents": "dedup", "labels": "annotate"}, seed),
-        Step("textbooks", recipe.textbooks, {}, seed, teacher),
+    wanted = [
+        ("read", recipe.read, {}, ""),
+        ("dedup", recipe.dedup, {"documents": "read"}, ""),
+        ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
+        ("filter", recipe.filter, {"documents": "dedup", "labels": "annotate"}, ""),
+        ("textbooks", recipe.textbooks, {}, teacher),
     ]
+    made = [Step(key, config, inputs, seed, asks) for key, config, inputs, asks in wanted if config]
     for source, config in recipe.exercises.items():
         inputs = {"documents": "dedup"} if config.source == "corpus" else {}
         asks = teacher if config.asks_teacher else ""
         made.append(Step(f"exercises/{source}", config, inputs, seed, asks))
+    made += [
+        Step(f"degrade/{name}", turned, {"documents": turned.dataset}, seed)
+        for name, turned in recipe.degrade.items()
+    ]
     made += [
         Step(f"decontaminate/{dataset}", recipe.decontaminate, {"documents": dataset}, seed)
         for dataset in _datasets(recipe)
@@ -178,7 +226,7 @@ def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
     rows = {"rows": f"pack/{arm.mix}", "tokenizer": "tokenizer"}
     made = [Step(f"pretrain/{name}", recipe.pretrain, rows, arm.seed)]
     tested = {"base": f"pretrain/{name}"}
-    if arm.finetune:
+    if arm.finetune and recipe.finetune:
         inputs = {**rows, "rows": f"pack/{arm.finetune}", "checkpoint": f"pretrain/{name}"}
         made.append(Step(f"finetune/{name}", recipe.finetune, inputs, arm.seed))
         tested["finetuned"] = f"finetune/{name}"

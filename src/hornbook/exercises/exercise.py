@@ -13,7 +13,7 @@ from hornbook.text.code import parse
 from hornbook.text.mutants import Mutant, mutants
 
 Origin = Literal["grammar", "corpus", "teacher"]
-Verdict = Literal["passed", "unproved"]
+Verdict = Literal["passed", "unproved", "failed"]
 LEVELS = (("easy", 2), ("medium", 5))
 """Level of difficulty -> the highest cyclomatic complexity in it; what lies above is hard."""
 HARD = "hard"
@@ -26,7 +26,8 @@ _OWN = frozenset({"docstring", "signature", "solution", "complexity", "difficult
 class Exercise:
     """A function to complete: `prompt + solution` is a module, `tests` is HumanEval's `def check(candidate)`.
 
-    `verdict` is "passed" where the solution passes its tests and they refute a body that does nothing, else "unproved".
+    `verdict` is "passed" where the solution passes its tests and they refute a body that does nothing, "failed" where
+    it was made to fail them (dials), else "unproved".
     """
 
     name: str
