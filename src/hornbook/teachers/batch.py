@@ -23,6 +23,8 @@ from hornbook.teachers.ownloop import OwnLoop
 from hornbook.teachers.replies import read_reply, used_tokens
 
 MAX_JOB_BYTES = 190_000_000
+MOST_WAITING = 100_000
+"""Asks that wait together, in as many jobs as that takes: a job may take a day."""
 
 Line = Mapping[str, Any]
 
@@ -49,7 +51,7 @@ class BatchEndpoint:
         self.model = model
         self.place = server.place
         self.revision = self.place.revision
-        self.concurrency = self.place.batch_asks
+        self.concurrency = MOST_WAITING
         self.counts: Counter[str] = Counter()
         self._ledger = ledger
         self._server = server

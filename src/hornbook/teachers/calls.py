@@ -41,8 +41,8 @@ FATAL = {
     401: "does not accept {key}",
     402: "wants to be paid; see to the account",
     403: "does not let this key use {model}",
-    404: "has no chat interface there; url should end just before /chat/completions, often in /v1",
-    405: "has no chat interface there; url should end just before /chat/completions, often in /v1",
+    404: "has no {interface} interface there; url should end just before /chat/completions, often in /v1",
+    405: "has no {interface} interface there; url should end just before /chat/completions, often in /v1",
 }
 REASONS = {400: "bad_request", 408: "timeout", 409: "server_error", 413: "too_long", 425: "server_error"}
 REASONS |= {422: "bad_request", 429: "rate_limited"}
@@ -122,7 +122,8 @@ def _refusal(error: Any, server: Server) -> Trouble:
             f"(status {status}: {server.clean(error.message)})"
         )
     if status in FATAL:
-        said = FATAL[status].format(model=server.model, key=server.name_of_key)
+        interface = "batch" if server.place.batch else "chat"
+        said = FATAL[status].format(model=server.model, key=server.name_of_key, interface=interface)
         server.stop(f"{said} (status {status}: {server.clean(error.message)})")
     if status == 429 and QUOTA.search(message):
         server.stop(
