@@ -110,6 +110,7 @@ class Recipe(Config):
         for name, config in self.exercises.items():
             needs += [(f"exercises.{name}", "dedup")] if config.source == "corpus" else []
             needs += [(f"exercises.{name}", "teacher")] if config.asks_teacher else []
+        needs += [("textbooks", "filter")] if _grounds(self) else []
         needs += [(f"arms.{name}", "finetune") for name, arm in self.arms.items() if arm.finetune]
         for name, needed in needs:
             if not getattr(self, needed):
@@ -145,7 +146,7 @@ STAGES: dict[str, Stage] = {
     "dedup": Stage(dedup.run, version=2),
     "annotate": Stage(annotate.run, identity=annotate.identity, asks=annotate.asks),
     "filter": Stage(filter.run),
-    "textbooks": Stage(textbooks.run, identity=textbooks.identity, asks=textbooks.asks),
+    "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=3, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
@@ -189,7 +190,7 @@ def _curation(recipe: Recipe) -> list[Step]:
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
         ("filter", recipe.filter, {"documents": "dedup", "labels": "annotate"}, ""),
-        ("textbooks", recipe.textbooks, {}, teacher),
+        ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
     ]
     made = [Step(key, config, inputs, seed, asks) for key, config, inputs, asks in wanted if config]
     for source, config in recipe.exercises.items():
@@ -205,6 +206,11 @@ def _curation(recipe: Recipe) -> list[Step]:
         for dataset in _datasets(recipe)
     ]
     return made
+
+
+def _grounds(recipe: Recipe) -> dict[str, str]:
+    """What textbook pages are grounded in, where a share of them is."""
+    return {"documents": "filter"} if recipe.textbooks and recipe.textbooks.grounded_share else {}
 
 
 def _training(recipe: Recipe) -> list[Step]:

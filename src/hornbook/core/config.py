@@ -224,7 +224,8 @@ def _walk(kind: Any, loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] |
         parts.append(str(part))
         inside = choices[0] if len(choices) == 1 else None
         field = inside.model_fields.get(part) if inside else None
-        kind = field.annotation if field else next(iter(get_args(kind)[-1:]), None)
+        inner = [argument for argument in get_args(kind) if argument is not ...]
+        kind = field.annotation if field else next(reversed(inner), None)
     return parts, inside
 
 

@@ -1,35 +1,60 @@
-"""textbooks: a teacher writes pages from a curriculum, and only pages whose code runs are kept."""
+"""textbooks: a teacher writes pages from a curriculum; kept are those that run, tell the truth, and add something."""
 
 from __future__ import annotations
 
-import ast
 import random
-import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections import deque
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
-from hornbook.core.records import Document, Drop
-from hornbook.core.shards import KEPT, Counts, add_counts, read_json, read_table, shard_name, write_shard
+from hornbook.core.progress import Bar
+from hornbook.core.shards import Counts, add_counts, read_json, shard_name, write_json
 from hornbook.core.tools import Tools
-from hornbook.curriculum import Cell, load_curriculum
-from hornbook.sandbox import Limits, Program, Verdict
-from hornbook.teachers import Ask, Failed, FailureCap, Forecast, Prompt, Teacher, answer_all, load_prompt
+from hornbook.curriculum import Cell, Curriculum, Topic, Trait, load_curriculum
+from hornbook.teachers import Ask, FailureCap, Forecast, Prompt, load_prompt
+from hornbook.writing.account import account
+from hornbook.writing.books import Book, Plan, subjects
+from hornbook.writing.coverage import Coverage, filled
+from hornbook.writing.desk import Desk, Sampling, open_desk
+from hornbook.writing.grounding import Real, draw_functions
+from hornbook.writing.page import Judged, Rules
+from hornbook.writing.shelf import Distance, Shelf
 
-PAGES_A_SHARD = 500
-MAIN = '__name__ = "__main__"\n'
+PLAIN = "plain"
+"""Folder of the control: pages asked for without topic and reader. No mix reads it."""
+TRAITS = ("area", "chapter", "audience", "style", "length", "words")
+FUNCTION_CHARS = (250, 1_800)
+GROUNDED = "grounded"
+"""Area of the pages that explain a real function."""
+Writing = Coroutine[Any, Any, list[Judged]]
+Started = Sequence[Future[list[Judged]]] | None
 
-FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
-FENCE_LINE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
-PYTHON = {"python", "python3", "py"}
-SENTENCE_END = re.compile(r"[.!?:][\"')*_`]*(?=\s|$)")
-ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+
+class BooksConfig(Config):
+    """Longer books: an outline, then chapters, then pages that go on from one another."""
+
+    count: int = Field(0, ge=0)
+    """Books asked for, each about a chapter of the curriculum; their pages come beside `pages`."""
+    chapters: int = Field(4, ge=1, le=50)
+    """Chapters of a book at most."""
+    pages: int = Field(3, ge=1, le=50)
+    """Pages of a chapter at most."""
+    outline_tokens: int = Field(1_000, ge=32, le=32_768)
+    context_chars: int = Field(1_200, ge=0, le=100_000)
+    """The end of a page that the teacher sees when it writes the next."""
+    outline_prompt: str = "book-outline"
+    """A prompt that comes with hornbook, or a text file with $subject and $count in it."""
+    chapter_prompt: str = "book-chapter"
+    """The same with $chapter and $count."""
+    page_prompt: str = "book-page"
+    """The same with $chapter and $page."""
 
 
 class TextbooksConfig(Config):
@@ -38,11 +63,25 @@ class TextbooksConfig(Config):
     pages: int = Field(40, ge=1)
     """Pages asked for; fewer survive."""
     curriculum: str = ""
-    """Your folder of topics/*.toml, audiences.toml and styles.toml; empty: the one that comes with hornbook."""
+    """A TOML file that adds to the shipped curriculum, or a folder in its place; empty: the shipped one."""
     areas: tuple[str, ...] = Field((), strict=False)
     """Only topics of these areas, as in "algorithms"; empty: all."""
     prompt: str = "textbook"
-    """A prompt that comes with hornbook, or a text file with $topic, $audience and $style in it."""
+    """A prompt that comes with hornbook, or a text file with $topic in it, and $area, $chapter, $audience, $style,
+    $length, $words as you like."""
+    grounded_share: float = Field(0.0, ge=0, le=1)
+    """Share of the pages that explain a real function out of the filtered corpus."""
+    grounded_prompt: str = "textbook-grounded"
+    """The prompt for these: $function, and $audience, $style, $length, $words as you like."""
+    plain_pages: int = Field(0, ge=0)
+    """A control for the report, in no mix: pages asked for by one and the same prompt, to compare diversity with."""
+    plain_prompt: str = "textbook-plain"
+    """The prompt for these; it names nothing."""
+    pages_a_round: int = Field(100, ge=1, le=10_000)
+    """The cells of a round are chosen by what the rounds up to the one before the last yielded; large rounds suit a
+    teacher that answers by batches."""
+    stop_after: int = Field(4, ge=1)
+    """A cell is left after this many pages in a row that yield nothing new, and so is a topic over its cells."""
     max_answer_tokens: int = Field(350, ge=32, le=32_768)
     temperature: float = Field(0.3, ge=0, le=2)
     top_p: float = Field(0.95, gt=0, le=1)
@@ -50,208 +89,260 @@ class TextbooksConfig(Config):
     """Processor time for all code on a page."""
     must_print: bool = True
     """A page whose code prints nothing is dropped: code that is only defined has shown nothing."""
+    wrong_claims: Literal["drop", "keep"] = "drop"
+    """What becomes of a page that says its code prints something else than it prints; its meta says so either way."""
     min_compression: float = Field(0.3, ge=0, lt=1)
     """A page is repetitive when zlib shrinks it below this share of its bytes."""
+    near_duplicate: float = Field(0.7, gt=0, le=1)
+    """A page is dropped when an earlier one is this similar to it (Jaccard, word 5-grams)."""
+    min_new_share: float = Field(0.1, ge=0, le=1)
+    """A page yields nothing new, and is dropped, when fewer of its word 5-grams than this are new."""
     max_failed_share: float = Field(0.1, ge=0, le=1)
-    """The stage stops when the teacher fails on more than this share of the pages."""
+    """The stage stops when the teacher fails on more than this share of the asks."""
+    books: BooksConfig = BooksConfig()
 
 
 def identity(config: TextbooksConfig, _cache: Path) -> Mapping[str, str]:
-    """The hashes of the prompt's text and of the curriculum's files."""
-    return {
-        "prompt": _prompt(config).sha256,
-        "curriculum": load_curriculum(config.curriculum, config.areas).sha256,
-    }
+    """The hashes of the texts of the prompts that are used and of the curriculum's files."""
+    prompts = {f"prompt.{name}": prompt.sha256 for name, prompt in _prompts(config).items()}
+    return {**prompts, "curriculum": load_curriculum(config.curriculum, config.areas).sha256}
+
+
+def _prompts(config: TextbooksConfig) -> dict[str, Prompt]:
+    found = {"page": load_prompt(config.prompt, ("topic",), TRAITS)}
+    if config.grounded_share:
+        found["grounded"] = load_prompt(config.grounded_prompt, ("function",), TRAITS)
+    if config.plain_pages:
+        found["plain"] = load_prompt(config.plain_prompt, ())
+    if config.books.count:
+        about = ("subject", "topics", "audience", "style", "count")
+        within = (*about, "book", "outline", "chapter", "goal", "number")
+        books = config.books
+        found["books.outline"] = load_prompt(books.outline_prompt, ("subject", "count"), about)
+        found["books.chapter"] = load_prompt(books.chapter_prompt, ("chapter", "count"), within)
+        page = (*within, "page", "point", "before")
+        found["books.page"] = load_prompt(books.page_prompt, ("chapter", "page"), page)
+    return found
 
 
 def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
-    """What will be asked: one ask a page."""
-    cells = load_curriculum(config.curriculum, config.areas).draw(range(config.pages), seed)
-    return Forecast(_asks(config, dict(enumerate(cells)), seed))
-
-
-def _asks(config: TextbooksConfig, cells: Mapping[int, Cell], seed: int) -> list[Ask]:
-    prompt = _prompt(config)
-    return [
-        Ask(
-            prompt.fill(topic=cell.topic.name, audience=cell.audience.text, style=cell.style.text),
-            max_answer_tokens=config.max_answer_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=random.Random(f"{seed}:ask:{number}").getrandbits(32),
-        )
-        for number, cell in cells.items()
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What the teacher wrote for one cell, cut to whole sentences and blocks; `truncated`: it hit the limit."""
-
-    number: int
-    cell: Cell
-    text: str
-    trimmed_chars: int = 0
-    truncated: bool = False
-    failed: Failed | None = None
-
-    def document(self, blocks: Sequence[Mapping[str, str]] = ()) -> Document:
-        topic = self.cell.topic
-        meta = {
-            "area": topic.area,
-            "chapter": topic.chapter,
-            "topic": topic.name,
-            "audience": self.cell.audience.name,
-            "style": self.cell.style.name,
-            "trimmed": self.trimmed_chars,
-            "blocks": list(blocks),
-        }
-        return Document(self.text, f"textbooks/{topic.area}/{topic.chapter}/{self.number}", "textbook", meta)
+    """What will be asked if every page yields something; stand-ins where that depends on answers or documents."""
+    questions = _Questions(config, seed)
+    coverage = Coverage(questions.curriculum, seed, config.stop_after)
+    real = questions.functions(inputs["documents"]) if "documents" in inputs else questions.stand_ins()
+    found: list[Ask] = []
+    for _, numbers in _parts(config.pages, config.pages_a_round):
+        cells = questions.plan(coverage, numbers, real)
+        found += [questions.page(number, cell, real.get(number))[0] for number, cell in cells.items()]
+    found += [ask for book in questions.books() for ask in book.stand_ins()]
+    found += [questions.plain(number) for number in range(config.plain_pages)]
+    reasons = {
+        "cells are chosen by what earlier rounds yield": config.pages > 2 * config.pages_a_round,
+        "there are no documents yet": config.grounded_share > 0 and "documents" not in inputs,
+        "what books ask depends on their outlines": config.books.count > 0,
+    }
+    return Forecast(found, "; ".join(reason for reason, holds in reasons.items() if holds))
 
 
 def run(config: TextbooksConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
-    """Ask for the pages shard by shard, run their code, keep the pages on which every block runs.
+    """Ask for the pages round by round, run their code and check their claims, keep what is sound and new.
 
-    A page's meta holds its topic, audience and style, the characters trimmed from a cut-off end, and `blocks`: the
-    outcome of every code block, run after those before it. The reasons of dropped pages are no_code, truncated,
-    block_failed, prints_nothing, repetitive, duplicate, and teacher_<why it failed>.
+    A page's meta holds what it is about, the characters trimmed from a cut-off end, `blocks`: the outcome of every
+    code block in the order of the page, `claims`: what it says they print and whether that holds, and `new_share`.
+    Reasons of drops: no_code, truncated, block_failed, prints_nothing, wrong_claim, function_missing, repetitive,
+    duplicate, near_duplicate, nothing_new, and teacher_<why it failed>. diversity.json says what was covered.
     """
-    assert tools.teacher is not None
-    assert tools.sandbox is not None
-    cells = list(load_curriculum(config.curriculum, config.areas).draw(range(config.pages), tools.seed))
-    cap = FailureCap("textbooks", config.pages, config.max_failed_share)
-    seen: set[str] = set()
-    done: list[Path] = []
-    with tools.teacher() as teacher:
-        for start in range(0, config.pages, PAGES_A_SHARD):
-            name = shard_name(start // PAGES_A_SHARD)
-            done.append(out / "counts" / f"{name}.json")
-            if not done[-1].exists():
-                of_shard = dict(list(enumerate(cells))[start : start + PAGES_A_SHARD])
-                _write(config, tools, out, name, list(_ask(config, tools, teacher, of_shard, cap)), seen)
-            seen.update(read_table(out / KEPT / name, ["id"])["id"].to_pylist())
-    if not seen:
-        raise StageError(_nothing_left(config, add_counts(map(read_json, done))))
-    return add_counts(map(read_json, done))
-
-
-def _prompt(config: TextbooksConfig) -> Prompt:
-    return load_prompt(config.prompt, ("topic",), ("audience", "style"))
-
-
-def _ask(
-    config: TextbooksConfig, tools: Tools, teacher: Teacher, cells: Mapping[int, Cell], cap: FailureCap
-) -> Iterator[Page]:
-    """The pages with these numbers, in order, as the teacher wrote them."""
-    asked = _asks(config, cells, tools.seed)
-    with tools.progress.bar("writing", len(asked), "pages") as bar:
-        answers = answer_all(teacher, asked, on_done=lambda _: bar.advance())
-        for (number, cell), answer in zip(cells.items(), answers, strict=True):
-            if isinstance(answer, Failed):
-                cap.count(answer)
-                yield Page(number, cell, "", failed=answer)
-            else:
-                text = trim(answer.text, answer.truncated)
-                yield Page(number, cell, text, len(answer.text) - len(text), answer.truncated)
-
-
-def trim(text: str, truncated: bool) -> str:
-    """A page that ends where it should: a cut-off answer loses its unfinished block and its unfinished sentence.
-
-    An answer that came to its end inside a code block has the block closed.
-    """
-    text = text.strip()
-    fences = list(FENCE_LINE.finditer(text))
-    is_open = len(fences) % 2 == 1
-    if not truncated:
-        return f"{text}\n```" if is_open else text
-    if is_open:
-        text = text[: fences.pop().start()].rstrip()
-    prose_start = fences[-1].end() if fences else 0
-    ends = [match.end() for match in SENTENCE_END.finditer(text, prose_start)]
-    return text[: ends[-1] if ends else prose_start].rstrip()
-
-
-def code_blocks(text: str) -> list[str]:
-    """The Python in a page: fenced blocks that say so, and those that say nothing but parse as statements."""
-    return [
-        code
-        for language, code in FENCE.findall(text)
-        if language.lower() in PYTHON or (not language and _is_program(code))
-    ]
-
-
-def _is_program(code: str) -> bool:
-    try:
-        statements = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return any(not isinstance(s, ast.Expr) or isinstance(s.value, ast.Call) for s in statements)
-
-
-def _write(
-    config: TextbooksConfig, tools: Tools, out: Path, name: str, pages: Sequence[Page], seen: set[str]
-) -> None:
-    """Run the code of these pages and write their shard; `seen` holds the ids of the pages kept before."""
-    assert tools.sandbox is not None
-    blocks = [code_blocks(page.text) for page in pages]
-    limits = Limits(cpu_seconds=config.page_cpu_seconds)
-    with tools.sandbox(mode="fast", limits=limits) as sandbox:
-        verdicts = sandbox.verdicts(program for codes in blocks for program in _programs(codes))
-        ran = [list(islice(verdicts, len(codes))) for codes in blocks]
-    kept: list[Document] = []
-    dropped: list[Drop] = []
-    for page, verdicts_of_page in zip(pages, ran, strict=True):
-        document = page.document(block_records(verdicts_of_page))
-        reason, detail = _refusal(config, page, verdicts_of_page, document.id in seen)
-        if reason:
-            dropped.append(Drop(document, reason, detail))
-        else:
-            kept.append(document)
-            seen.add(document.id)
-    counts = {"blocks": sum(map(len, ran)), "trimmed": sum(page.trimmed_chars > 0 for page in pages)}
-    write_shard(out, name, kept, dropped, counts)
-
-
-def _programs(codes: Sequence[str]) -> Iterator[Program]:
-    """Each block after the blocks before it, run as the main program that a reader would run."""
-    for number in range(1, len(codes) + 1):
-        yield Program(MAIN + "\n".join(codes[:number]))
-
-
-def block_records(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
-    """The outcome of every block of a page; what comes after the first that failed was not judged on its own."""
-    failed = next((n for n, verdict in enumerate(verdicts) if not verdict.passed), len(verdicts))
-    judged = [{"outcome": v.outcome, "reason": _stable(v.reason)} for v in verdicts[: failed + 1]]
-    return judged + [{"outcome": "not_run", "reason": "a block before it failed"}] * (
-        len(verdicts) - len(judged)
+    if tools.teacher is None or tools.sandbox is None:
+        raise StageError("textbooks: a teacher and a sandbox are needed; name a teacher in the recipe")
+    work = _Work(config, out, tools.seed)
+    pages = config.pages + config.plain_pages + config.books.count
+    with (
+        open_desk(tools, config.page_cpu_seconds) as desk,
+        tools.progress.bar("writing", pages, "pages") as bar,
+    ):
+        work.write_pages(desk, bar, inputs.get("documents"))
+        work.write_books(desk, bar)
+        work.write_plain(desk, bar)
+    counts = add_counts(map(read_json, sorted((out / "counts").glob("shard-*.json"))))
+    if not counts.get("kept"):
+        raise StageError(_nothing_left(config, counts))
+    write_json(
+        out / "diversity.json", account(out, out / PLAIN, work.questions.curriculum, work.coverage.left)
     )
+    return {**counts, "topics_left": len(work.coverage.left)}
 
 
-def _stable(reason: str) -> str:
-    """The same reason in every run: without addresses, and short."""
-    return ADDRESS.sub("0x...", reason)[:200]
+class _Questions:
+    """What is asked: the same config and seed, the same asks."""
+
+    def __init__(self, config: TextbooksConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.prompts = _prompts(config)
+        self.whole = load_curriculum(config.curriculum, config.areas)
+        self.curriculum = _named(self.whole, self.prompts["page"])
+        self.sampling = Sampling(config.max_answer_tokens, config.temperature, config.top_p)
+
+    def plan(self, coverage: Coverage, numbers: Sequence[int], real: Mapping[int, Real]) -> dict[int, Cell]:
+        """The cells of a round; fewer than asked for where all topics are left."""
+        free = [n for n in numbers if n not in real]
+        cells = dict(zip(free, coverage.plan(free), strict=False))
+        for number in real.keys() & set(numbers):
+            chance = random.Random(f"{self.seed}:traits:{number}")
+            traits = chance.choice(self.curriculum.audiences), chance.choice(self.curriculum.styles)
+            topic = Topic(GROUNDED, real[number].source, real[number].name)
+            cells[number] = filled(self.curriculum, topic, traits, f"{self.seed}:page:{number}")
+        return dict(sorted(cells.items()))
+
+    def page(self, number: int, cell: Cell, real: Real | None) -> tuple[Ask, dict[str, Any]]:
+        """The ask for a page, and what its record says that it is about."""
+        prompt = self.prompts["grounded" if real else "page"]
+        topic = cell.topic
+        meta: dict[str, Any] = {"area": topic.area, "chapter": topic.chapter, "topic": topic.name}
+        traits = {"audience": cell.audience.name, "style": cell.style.name, "length": cell.length.name}
+        meta |= {name: text for name, text in traits.items() if name in prompt.names}
+        if "words" in prompt.names:
+            meta["words"] = list(cell.words)
+        if real:
+            meta["function"] = {"name": real.name, "source": real.source}
+        messages = prompt.fill(**cell.values(), function=real.code.rstrip() if real else "")
+        return self.sampling.ask(messages, self._seed(f"ask:{number}")), meta
+
+    def plain(self, number: int) -> Ask:
+        return self.sampling.ask(self.prompts["plain"].fill(), self._seed(f"plain:{number}"))
+
+    def books(self) -> list[Book]:
+        books = self.config.books
+        if not books.count:
+            return []
+        prompts = {name: self.prompts[f"books.{name}"] for name in ("outline", "chapter", "page")}
+        outlining = replace(self.sampling, max_answer_tokens=books.outline_tokens)
+        plan = Plan(books.chapters, books.pages, books.context_chars, prompts, self.sampling, outlining)
+        wanted = enumerate(subjects(self.whole, books.count, self.seed))
+        return [Book(plan, subject, number, self.seed) for number, subject in wanted]
+
+    def functions(self, folder: Path | None) -> dict[int, Real]:
+        """The number of each grounded page, and the function of the corpus that it explains."""
+        numbers = self._grounded()
+        if not numbers or folder is None:
+            return {}
+        found = draw_functions(folder, len(numbers), self.seed, FUNCTION_CHARS)
+        if not found:
+            raise StageError(
+                "textbooks: no documented function of the filtered corpus stands on its own, so no page can be "
+                "grounded; set textbooks.grounded_share to 0 or read more"
+            )
+        return dict(zip(numbers, found, strict=False))
+
+    def stand_ins(self) -> dict[int, Real]:
+        """Functions of the greatest length in place of those that nobody knows yet."""
+        longest = "x = 1\n" * (FUNCTION_CHARS[1] // 6)
+        return {n: Real(f"function_{n}", f"# {n}\n{longest}", "") for n in self._grounded()}
+
+    def _grounded(self) -> list[int]:
+        share = self.config.grounded_share
+        return [
+            n for n in range(self.config.pages) if random.Random(f"{self.seed}:real:{n}").random() < share
+        ]
+
+    def _seed(self, place: str) -> int:
+        return random.Random(f"{self.seed}:{place}").getrandbits(32)
 
 
-def _refusal(
-    config: TextbooksConfig, page: Page, verdicts: Sequence[Verdict], is_seen: bool
-) -> tuple[str, str]:
-    """Why a page is dropped, as reason and detail; two empty strings for a page that is kept."""
-    if page.failed:
-        return f"teacher_{page.failed.reason}", page.failed.detail
-    if not verdicts:
-        hit = f"no whole block within {config.max_answer_tokens} tokens"
-        return ("truncated", hit) if page.truncated else ("no_code", "no Python code block")
-    failed = next((verdict for verdict in verdicts if not verdict.passed), None)
-    if failed:
-        return "block_failed", f"{failed.outcome}: {_stable(failed.reason)}"
-    if config.must_print and not verdicts[-1].output.strip():
-        return "prints_nothing", "its code ran and showed nothing"
-    data = page.text.encode()
-    share = len(zlib.compress(data, 9)) / len(data)
-    if share < config.min_compression:
-        return "repetitive", f"compresses to {share:.2f} of its bytes"
-    return ("duplicate", "the same text as an earlier page") if is_seen else ("", "")
+class _Work:
+    """One run of the stage: what is asked for, written and kept."""
+
+    def __init__(self, config: TextbooksConfig, out: Path, seed: int) -> None:
+        self.config, self.out = config, out
+        self.questions = _Questions(config, seed)
+        self.coverage = Coverage(self.questions.curriculum, seed, config.stop_after)
+        books = config.books.count * (1 + config.books.chapters * (1 + config.books.pages))
+        asks = config.pages + config.plain_pages + books
+        self.cap = FailureCap("textbooks", asks, config.max_failed_share)
+        self.shelf = self._shelf(out, config.pages + books)
+
+    def _shelf(self, out: Path, pages: int) -> Shelf:
+        config = self.config
+        is_strict = config.wrong_claims == "drop"
+        rules = Rules(config.max_answer_tokens, config.must_print, is_strict, config.min_compression)
+        distance = Distance(config.near_duplicate, config.min_new_share)
+        return Shelf(out, rules, distance, pages * config.max_answer_tokens)
+
+    def write_pages(self, desk: Desk, bar: Bar, documents: Path | None) -> None:
+        """The pages, round by round; a round is planned when the one before the last is settled."""
+        real = self.questions.functions(documents)
+        rounds: deque[tuple[str, Mapping[int, Cell], Started]] = deque()
+        for name, numbers in _parts(self.config.pages, self.config.pages_a_round):
+            if len(rounds) > 1:
+                self._settle(*rounds.popleft(), bar)
+            cells = self.questions.plan(self.coverage, numbers, real)
+            work = (self._page(desk, number, cell, real.get(number)) for number, cell in cells.items())
+            if cells:
+                rounds.append((name, cells, _start(self.shelf, name, desk, work)))
+        for item in rounds:
+            self._settle(*item, bar)
+
+    async def _page(self, desk: Desk, number: int, cell: Cell, real: Real | None) -> list[Judged]:
+        ask, meta = self.questions.page(number, cell, real)
+        return [await desk.write(ask, _source(number, cell), meta)]
+
+    def _settle(self, name: str, cells: Mapping[int, Cell], started: Started, bar: Bar) -> None:
+        """Keep or drop the pages of a round, and learn which cells yielded something."""
+        kept = self._kept(self.shelf, name, started, bar)
+        planned = {n: cell for n, cell in cells.items() if cell.topic.area != GROUNDED}
+        self.coverage.learn(list(planned.values()), [_source(n, cell) in kept for n, cell in planned.items()])
+
+    def _kept(self, shelf: Shelf, name: str, started: Started, bar: Bar) -> set[str]:
+        """The sources of the kept pages of a shard, once all of it is there."""
+        if started is None:
+            return shelf.recall(name)
+        pages: list[Judged] = []
+        for future in started:
+            pages += future.result()
+            bar.advance(1)
+        return shelf.put(name, pages, self.cap)
+
+    def write_books(self, desk: Desk, bar: Bar) -> None:
+        """The books, a shard each after those of the single pages, several at a time."""
+        first = len(_parts(self.config.pages, self.config.pages_a_round))
+        names = {shard_name(first + book.number): book for book in self.questions.books()}
+        started = {n: _start(self.shelf, n, desk, map(Book.write, [b], [desk])) for n, b in names.items()}
+        for name, futures in started.items():
+            self._kept(self.shelf, name, futures, bar)
+
+    def write_plain(self, desk: Desk, bar: Bar) -> None:
+        """The control: one and the same prompt, again and again, judged like the others among themselves."""
+        shelf = self._shelf(self.out / PLAIN, self.config.plain_pages)
+        started = {
+            name: _start(shelf, name, desk, (self._plain(desk, number) for number in numbers))
+            for name, numbers in _parts(self.config.plain_pages, self.config.pages_a_round)
+        }
+        for name, futures in started.items():
+            self._kept(shelf, name, futures, bar)
+
+    async def _plain(self, desk: Desk, number: int) -> list[Judged]:
+        return [await desk.write(self.questions.plain(number), f"textbooks/plain/{number}", {})]
+
+
+def _start(shelf: Shelf, name: str, desk: Desk, work: Iterable[Writing]) -> Started:
+    """The work of a shard under way; None where the shard is finished."""
+    return None if shelf.has(name) else [desk.start(coroutine) for coroutine in work]
+
+
+def _named(curriculum: Curriculum, prompt: Prompt) -> Curriculum:
+    """The curriculum, with one nameless trait in place of those that the prompt does not speak of."""
+    parts = {"audience": "audiences", "style": "styles", "length": "lengths"}
+    unused = {part: (Trait("", ""),) for name, part in parts.items() if name not in prompt.names}
+    return replace(curriculum, **unused)  # type: ignore[arg-type]
+
+
+def _parts(count: int, size: int) -> list[tuple[str, range]]:
+    """The names of shards, and the numbers of the pages in each."""
+    firsts = range(0, count, size)
+    return [(shard_name(n), range(first, min(first + size, count))) for n, first in enumerate(firsts)]
+
+
+def _source(number: int, cell: Cell) -> str:
+    return f"textbooks/{cell.topic.area}/{cell.topic.chapter}/{number}"
 
 
 def _nothing_left(config: TextbooksConfig, counts: Counts) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hornbook.core.errors import TeacherError
@@ -26,15 +27,20 @@ class OwnLoop:
 
         TeacherError where it was closed before the result was there.
         """
-        if self._closing:
-            work.close()
-            raise TeacherError("the teacher is closed; open it again")
+        begun = self.start(work)
         try:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+            return await asyncio.wrap_future(begun)
         except asyncio.CancelledError:
             if self._closing:
                 raise TeacherError("the teacher was closed while it answered; open it again") from None
             raise
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin `work` there, from any thread; TeacherError where the loop is closed."""
+        if self._closing:
+            work.close()
+            raise TeacherError("the teacher is closed; open it again")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancel what is under way, run `last`, stop; closing twice does nothing."""

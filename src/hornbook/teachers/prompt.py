@@ -21,6 +21,11 @@ class Prompt:
     messages: tuple[tuple[str, str], ...]
     sha256: str
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that stand in it with a $."""
+        return frozenset(n for _, content in self.messages for n in Template(content).get_identifiers())
+
     def fill(self, **values: str) -> tuple[tuple[str, str], ...]:
         """The messages with every $name replaced; a name without a value is a KeyError."""
         return tuple((role, Template(content).substitute(values)) for role, content in self.messages)
@@ -43,11 +48,12 @@ def load_prompt(name: str, required: tuple[str, ...], optional: tuple[str, ...] 
     messages = tuple((role, content.strip()) for role, content in zip(parts[1::2], parts[2::2], strict=True))
     if parts[0].strip() or not messages:
         raise ConfigError(f"prompt {name} must begin with a line like `--- user ---`")
-    found = {n for _, content in messages for n in Template(content).get_identifiers()}
+    prompt = Prompt(messages, hashlib.sha256(text.encode()).hexdigest())
+    found = prompt.names
     missing = [f"${n}" for n in required if n not in found]
     unknown = [f"${n}" for n in sorted(found - set(required) - set(optional))]
     if missing or unknown:
         known = ", ".join(f"${n}" for n in required + optional)
         wrong = f"lacks {', '.join(missing)}" if missing else f"uses {', '.join(unknown)}; known: {known}"
         raise ConfigError(f"prompt {name} {wrong}")
-    return Prompt(messages, hashlib.sha256(text.encode()).hexdigest())
+    return prompt
