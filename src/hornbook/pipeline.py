@@ -147,7 +147,7 @@ STAGES: dict[str, Stage] = {
     "annotate": Stage(annotate.run, identity=annotate.identity, asks=annotate.asks),
     "filter": Stage(filter.run),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
-    "exercises": Stage(exercises.run, version=3, identity=exercises.identity, asks=exercises.asks),
+    "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),

@@ -38,7 +38,7 @@ from hornbook.exercises.tested import (
 from hornbook.sandbox import Limits
 from hornbook.teachers import Forecast, Teacher
 from hornbook.text.code import Function, self_contained_functions
-from hornbook.text.constructs import constructs
+from hornbook.text.constructs import ALL_CONSTRUCTS, constructs
 from hornbook.text.mining import body_nodes, doctest_check, normal_form
 
 MINED = "mined"
@@ -82,6 +82,11 @@ def asks(config: CorpusConfig, inputs: Mapping[str, Path], seed: int) -> Forecas
     """Stand-ins for the asks for tests: which functions have none is known once they are mined."""
     tests = stand_ins(config, config.ask_for_tests, seed)
     return Forecast(tests, "which functions have no doctests is known once they are mined")
+
+
+def known_concepts(config: CorpusConfig) -> int:
+    """Constructs that are told apart."""
+    return len(ALL_CONSTRUCTS)
 
 
 def make(config: CorpusConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:

@@ -14,8 +14,11 @@ LONGEST_COMPLEXITY = 20
 """What is more complex is counted with this."""
 
 
-def coverage(folder: Path, counts: Counts) -> dict[str, Any]:
-    """Everything that is counted over the kept exercises of a dataset; read shard by shard."""
+def coverage(folder: Path, counts: Counts, known: int) -> dict[str, Any]:
+    """Everything that is counted over the kept exercises of a dataset, read shard by shard.
+
+    `known` is how many concepts its source can give.
+    """
     names: set[str] = set()
     found: dict[str, Counter[str]] = {key: Counter() for key in ("verdicts", "difficulty", "concepts")}
     branches: Counter[int] = Counter()
@@ -36,6 +39,7 @@ def coverage(folder: Path, counts: Counts) -> dict[str, Any]:
         "difficulty": {level: found["difficulty"][level] for level in (*(name for name, _ in LEVELS), HARD)},
         "complexity": [branches[n] for n in range(1, LONGEST_COMPLEXITY + 1)],
         "concepts": dict(sorted(found["concepts"].items(), key=lambda item: (-item[1], item[0]))),
+        "known_concepts": known,
         "mutation": {
             "mutants": mutants,
             "killed": killed,
@@ -44,8 +48,8 @@ def coverage(folder: Path, counts: Counts) -> dict[str, Any]:
     }
 
 
-def write_coverage(out: Path, counts: Counts) -> Counts:
+def write_coverage(out: Path, counts: Counts, known: int) -> Counts:
     """Write coverage.json, and add to the counts what a person asks for first."""
-    found = coverage(out, counts)
+    found = coverage(out, counts, known)
     write_json(out / COVERAGE, found)
     return {**counts, "names": found["names"], "concepts": len(found["concepts"])}

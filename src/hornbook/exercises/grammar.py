@@ -19,7 +19,8 @@ from hornbook.core.tools import Tools
 from hornbook.exercises.exercise import Exercise
 from hornbook.exercises.proof import MUTANT_LIMITS, Mutation, own_mutation, refuted
 from hornbook.grammar import GRAMMARS, Composed, compose
-from hornbook.grammar.concepts import tables_text
+from hornbook.grammar.concepts import tables, tables_text
+from hornbook.grammar.styles import STYLES
 from hornbook.sandbox import Limits
 
 HELDOUT = "heldout"
@@ -66,6 +67,13 @@ class GrammarJob:
 def identity(config: GrammarConfig) -> Mapping[str, str]:
     """The hash of the tables."""
     return {"tables": hashlib.sha256(tables_text().encode()).hexdigest()}
+
+
+def known_concepts(config: GrammarConfig) -> int:
+    """Concepts, sources and styles in use."""
+    used, every = GRAMMARS[config.breadth], tables()
+    parts = (used.concepts or every.concepts, used.sources or every.sources, used.styles or STYLES)
+    return sum(map(len, parts))
 
 
 def make(config: GrammarConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:

@@ -27,7 +27,7 @@ from hornbook.exercises.tested import (
     tests_prompt_hash,
     with_tests,
 )
-from hornbook.grammar.names import Theme, names_text, themes
+from hornbook.grammar.names import Theme, concept_names, names_text, themes
 from hornbook.teachers import Failed, Forecast, Prompt, Teacher, load_prompt
 
 
@@ -60,6 +60,11 @@ def asks(config: TeacherConfig, inputs: Mapping[str, Path], seed: int) -> Foreca
     functions = questions(config, _messages(config, list(themes(config.asks, seed))), seed)
     tests = stand_ins(config, config.asks, seed)
     return Forecast([*functions, *tests], "tests are asked for what can be read, which nobody knows yet")
+
+
+def known_concepts(config: TeacherConfig) -> int:
+    """Concepts that a teacher is asked about."""
+    return len(concept_names())
 
 
 def make(config: TeacherConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:

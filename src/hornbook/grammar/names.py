@@ -50,6 +50,11 @@ def names_total() -> int:
     return total
 
 
+def concept_names() -> list[str]:
+    """What a theme may be about."""
+    return _table()["concepts"]
+
+
 def themes(count: int, seed: int) -> list[Theme]:
     """The first `count` themes of a seeded order, no name twice; ValueError where there are not so many names.
 

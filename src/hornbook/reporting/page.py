@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.records import text_id
-from hornbook.reporting import samples
+from hornbook.reporting import exercises, samples
 from hornbook.reporting.compare import MEASURES
 from hornbook.reporting.figures import compact, curves, histogram, intervals
 from hornbook.reporting.results import losses
@@ -39,6 +39,7 @@ def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> 
         headline=headline(found),
         colour=_colours(found["models"]),
         figures=_figures(found, folders),
+        faults=exercises.faults(folders, seed),
         written=samples.written(folders, seed),
         contaminated=samples.contaminated(folders, seed),
         attempts=_attempts(found, folders, seed),
@@ -68,6 +69,7 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str, Any]:
     drawn: dict[str, Any] = {"scores": [], "labels": [], "losses": []}
+    drawn["complexities"] = exercises.complexities(found["exercises"])
     models = found["models"]
     colours = _colours(models)
     for benchmark in dict.fromkeys(b for model in models.values() for b in model["benchmarks"]):

@@ -28,14 +28,16 @@ class Source:
 
     make: Callable[[Any, Mapping[str, Path], Path, Tools], Counts]
     identity: Callable[[Any], Mapping[str, str]]
+    known_concepts: Callable[[Any], int]
+    """How many concepts it can give."""
     asks: Callable[[Any, Mapping[str, Path], int], Forecast] | None = None
     """What it would ask a teacher."""
 
 
 SOURCES: Mapping[str, Source] = {
-    "grammar": Source(grammar.make, grammar.identity),
-    "corpus": Source(corpus.make, corpus.identity, corpus.asks),
-    "teacher": Source(teacher.make, teacher.identity, teacher.asks),
+    "grammar": Source(grammar.make, grammar.identity, grammar.known_concepts),
+    "corpus": Source(corpus.make, corpus.identity, corpus.known_concepts, corpus.asks),
+    "teacher": Source(teacher.make, teacher.identity, teacher.known_concepts, teacher.asks),
 }
 
 
@@ -63,4 +65,5 @@ def run(config: ExercisesConfig, inputs: Mapping[str, Path], out: Path, tools: T
         raise StageError("exercises: no sandbox was given, and exercises are executed nowhere else")
     if config.asks_teacher and tools.teacher is None:
         raise StageError("exercises: this source asks a teacher; name one in the recipe")
-    return write_coverage(out, SOURCES[config.source].make(config, inputs, out, tools))
+    source = SOURCES[config.source]
+    return write_coverage(out, source.make(config, inputs, out, tools), source.known_concepts(config))

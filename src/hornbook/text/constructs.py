@@ -82,3 +82,5 @@ OTHERS: Mapping[str, Callable[[ast.AST], bool]] = {
     "numbers": _is_arithmetic,
     "tuples": _is_tuple,
 }
+
+ALL_CONSTRUCTS = frozenset({*NODES.values(), *CALLED.values(), *OTHERS})

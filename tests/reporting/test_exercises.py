@@ -1,0 +1,57 @@
+"""The report's sections on exercises and dials, of what the real stages leave."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornbook.core.shards import read_json, write_json
+from hornbook.core.tools import Tools
+from hornbook.exercises.grammar import GrammarConfig
+from hornbook.sandbox import Sandbox
+from hornbook.stages import degrade, exercises, report
+
+TOOLS = Tools(seed=3, sandbox=Sandbox)
+
+
+def step(folder: Path, stage: str, counts: Any) -> Path:
+    manifest = {"stage": stage, "version": 1, "config": {}, "seed": 3, "identity": {}, "inputs": {}}
+    write_json(folder / "manifest.json", {**manifest, "counts": dict(counts)})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    root = tmp_path_factory.mktemp("steps")
+    config = GrammarConfig(source="grammar", count=60, heldout_count=0, breadth="full", mutated=20)
+    step(root / "good", "exercises", exercises.run(config, {}, root / "good", TOOLS))
+    turned = degrade.DegradeConfig(dataset="exercises/grammar", wrong_solutions=0.2, redundancy=0.1)
+    counts = degrade.run(turned, {"documents": root / "good"}, root / "bad", TOOLS)
+    step(root / "bad", "degrade", counts)
+    folders = {"exercises/grammar": root / "good", "degrade/bad": root / "bad"}
+    report.run(report.ReportConfig(recipe={"name": "data"}), folders, root / "out", TOOLS)
+    return read_json(root / "out" / "results.json"), (root / "out" / "report.html").read_text()
+
+
+def test_coverage_difficulty_and_mutation_score_are_told_with_an_interval(
+    made: tuple[dict[str, Any], str],
+) -> None:
+    found = made[0]["exercises"]["sets"]["exercises/grammar"]
+    assert found["exercises"] == 60
+    assert found["concepts"]["known"] > 190
+    assert 40 < found["concepts"]["covered"] < found["concepts"]["known"]
+    value, low, high = found["mutation"]["score"]
+    assert 0.5 < low < value < high <= 1
+    assert value == found["mutation"]["killed"] / found["mutation"]["mutants"]
+    assert f"{value:.1%}" in made[1]
+    assert "grammar: how hard" in made[1]
+
+
+def test_only_the_dials_that_were_turned_are_told_each_with_a_record(
+    made: tuple[dict[str, Any], str],
+) -> None:
+    dials = made[0]["exercises"]["dials"]["degrade/bad"]["dials"]
+    assert {name: dial["records"] for name, dial in dials.items()} == {"wrong_solutions": 12, "redundancy": 6}
+    assert "degrade/bad, wrong solutions" in made[1]
+    assert "a copy of" in made[1]
+    assert "misleading docstrings" not in made[1]
