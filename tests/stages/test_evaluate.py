@@ -188,7 +188,7 @@ def test_an_evaluator_that_is_wrong_says_nothing_else(
 def test_no_score_is_written_where_the_proof_fails(
     untrained: Path, heldout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BENCHMARKS, "broken", lambda: [_problem(solution="    return 2\n")])
+    monkeypatch.setitem(BENCHMARKS, "broken", lambda _path: [_problem(solution="    return 2\n")])
     config = stage.EvaluateConfig(benchmarks=["broken"], heldout_problems=0)
     with pytest.raises(StageError, match="nothing is scored"):
         _run(config, untrained, heldout, tmp_path / "out")

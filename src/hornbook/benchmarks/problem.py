@@ -22,6 +22,9 @@ class Problem:
     entry_point: str
     benchmark: str
     concepts: tuple[str, ...] = ()
+    difficulty: str = ""
+    published_prompt: str = ""
+    """The prompt to the letter as published, where `prompt` spells it otherwise; attempts made elsewhere follow it."""
 
 
 def problems_hash(problems: Sequence[Problem]) -> str:

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from hornbook.benchmarks import benchmark_hashes, load
+from hornbook.benchmarks import benchmark_hashes, check_names, load
 from hornbook.core.config import Config
 from hornbook.core.records import SCHEMA, Drop, documents
 from hornbook.core.shards import Counts, read_table, run_shards, shards, write_json, write_shard
@@ -29,7 +29,7 @@ class DecontaminateConfig(Config):
     """What is protected, and how much may be shared."""
 
     benchmarks: tuple[str, ...] = Field(("humaneval",), strict=False)
-    """Names of registered benchmarks."""
+    """Registered benchmarks (a name, or NAME:FILE)."""
     ngram_words: int = Field(13, ge=4, le=100)
     """A shared run of this many words is contamination."""
     min_word_kinds: int = Field(4, ge=1, le=100)
@@ -39,6 +39,11 @@ class DecontaminateConfig(Config):
     docstrings ignored (the paper: .95 to .8); 0 compares no trees, for parsing costs fifty times the n-grams."""
     min_ast_nodes: int = Field(20, ge=1)
     """Functions of fewer nodes are alike by nature and are not compared."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _are_registered(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_names(names))
 
 
 def run(config: DecontaminateConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
@@ -58,20 +63,23 @@ def identity(config: DecontaminateConfig, _cache: Path) -> Mapping[str, str]:
     return benchmark_hashes(config.benchmarks)
 
 
-def _texts(config: DecontaminateConfig) -> dict[str, str]:
-    problems = (problem for name in config.benchmarks for problem in load(name))
-    return {problem.id: problem.prompt + problem.solution for problem in problems}
+def _texts(config: DecontaminateConfig) -> dict[str, tuple[str, ...]]:
+    """Problem -> its texts: the same id in two benchmarks is one problem in two versions."""
+    texts: dict[str, tuple[str, ...]] = {}
+    for problem in (problem for name in config.benchmarks for problem in load(name)):
+        texts[problem.id] = (*texts.get(problem.id, ()), problem.prompt + problem.solution)
+    return texts
 
 
 @cache
 def _protected(config: DecontaminateConfig) -> Protected:
-    texts = {name: (text,) for name, text in _texts(config).items()}
-    return Protected.of(texts, config.ngram_words, config.min_word_kinds)
+    return Protected.of(_texts(config), config.ngram_words, config.min_word_kinds)
 
 
 @cache
 def _protected_trees(config: DecontaminateConfig) -> ProtectedTrees:
-    return ProtectedTrees.of(_texts(config), config.min_ast_nodes)
+    texts = {name: "\n\n".join(versions) for name, versions in _texts(config).items()}
+    return ProtectedTrees.of(texts, config.min_ast_nodes)
 
 
 def _decontaminate(job: tuple[DecontaminateConfig, Path, Path]) -> Counts:

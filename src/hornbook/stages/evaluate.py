@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from hornbook.benchmarks import BENCHMARKS, Problem, benchmark_hashes, load
+from hornbook.benchmarks import Problem, benchmark_hashes, check_names, label, load
 from hornbook.benchmarks.attempts import STOP_RULES, cut, failure_kind, program
 from hornbook.benchmarks.proof import prove
 from hornbook.benchmarks.scores import (
@@ -49,7 +49,7 @@ class EvaluateConfig(Config):
     """Which problems, how an answer is sampled and where it ends."""
 
     benchmarks: list[str] = Field(["humaneval"])
-    """Registered benchmarks, each judged by execution and by the likelihood of its own solutions."""
+    """Benchmarks (a name, or NAME:FILE), each judged by execution and by the likelihood of its own solutions."""
     heldout_problems: int = Field(200, ge=0)
     """Exercises of combinations that no model was trained on, drawn by a seeded hash."""
     max_answer_tokens: int = Field(192, ge=1)
@@ -64,10 +64,7 @@ class EvaluateConfig(Config):
     @field_validator("benchmarks")
     @classmethod
     def _are_registered(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name not in BENCHMARKS:
-                raise ValueError(f"no benchmark {name!r}; known: {', '.join(sorted(BENCHMARKS))}")
-        return names
+        return check_names(names)
 
     @field_validator("stop_rule")
     @classmethod
@@ -97,7 +94,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: To
 
     StageError, and no score, where a benchmark's own solution fails or an empty one passes on this machine.
     """
-    suites = {name: load(name) for name in config.benchmarks}
+    suites = {label(name): load(name) for name in config.benchmarks}
     if HELDOUT in inputs and config.heldout_problems:
         suites[HELDOUT] = _heldout(inputs[HELDOUT], config.heldout_problems, tools.seed)
     with _sandbox(config, tools) as sandbox:

@@ -1,0 +1,121 @@
+"""Tests in EvalPlus' form (arXiv 2305.01210): many inputs, each answer compared with the reference solution's own.
+
+The reference runs where the answers are compared, so nothing computed on another machine is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+Rule = Literal["same", "any order", "truth", "root", "sum of divisors", "unjudged"]
+"""How an answer is compared: equal to the reference's; equal as a set; equally true where that
+is no number; a root of the polynomial given;
+equal, or 0 for 1, whose proper divisors nobody agrees on; not at all (the reference itself is disputed)."""
+
+COMPARE = """
+import copy as _copy
+import math as _math
+
+nan, inf = float("nan"), float("inf")
+
+
+def _near(answer, expected, tolerance):
+    if type(expected) is bool or not isinstance(answer, (int, float)):
+        return answer == expected
+    if answer == expected or (answer != answer and expected != expected):
+        return True
+    slack = tolerance or (1e-6 if type(expected) is float else 0)
+    return slack > 0 and abs(answer - expected) <= slack + 1e-7 * abs(expected)
+
+
+def _same(answer, expected, tolerance=0):
+    if answer == expected:
+        return True
+    if isinstance(expected, (list, tuple)):
+        return (
+            type(answer) is type(expected)
+            and len(answer) == len(expected)
+            and all(_same(a, e, tolerance) for a, e in zip(answer, expected))
+        )
+    if isinstance(expected, dict):
+        return (
+            isinstance(answer, dict)
+            and answer.keys() == expected.keys()
+            and all(_same(answer[key], expected[key], tolerance) for key in expected)
+        )
+    if isinstance(expected, complex):
+        return isinstance(answer, (int, float, complex)) and abs(answer - expected) <= (tolerance or 1e-6)
+    return isinstance(expected, (int, float)) and _near(answer, expected, tolerance)
+
+
+def _any_order(answer, expected):
+    return set(answer) == set(expected)
+
+
+def _truth(answer, expected, tolerance):
+    if isinstance(expected, (bool, int, float)):
+        return _same(answer, expected, tolerance)
+    return bool(answer) == bool(expected)
+
+
+def _root(answer, coefficients, tolerance):
+    def value(x):
+        return sum(c * x**power for power, c in enumerate(coefficients))
+
+    if abs(value(answer)) <= tolerance:
+        return True
+    step = 1e-9 * max(1.0, abs(answer))
+    return value(answer - step) * value(answer + step) <= 0
+
+
+def _shown(inputs, expected, answer):
+    arguments = ", ".join(map(repr, inputs))
+    return f"{ENTRY_POINT}({arguments[:150]}) is {expected!r:.80}, not {answer!r:.80}"
+
+
+def _reference():
+    names = {"__name__": "reference"}
+    exec(REFERENCE, names)
+    return names[ENTRY_POINT]
+"""
+"""What every check begins with; names of its own start with an underscore, which no program's name replaces."""
+
+CHECKS: dict[Rule, str] = {
+    "same": "_same(answer, expected, TOLERANCE)",
+    "any order": "_any_order(answer, expected)",
+    "truth": "_truth(answer, expected, TOLERANCE)",
+    "root": "_same(answer, expected) or _root(answer, inputs[0], TOLERANCE)",
+    "sum of divisors": "_same(answer, expected) or (inputs == [1] and answer == 0)",
+    "unjudged": "number >= JUDGED or _same(answer, expected)",
+}
+
+CHECK = """
+
+def check(candidate):
+    reference = _reference()
+    for number, inputs in enumerate(INPUTS):
+        expected = reference(*_copy.deepcopy(inputs))
+        answer = candidate(*_copy.deepcopy(inputs))
+        assert {compared}, _shown(inputs, expected, answer)
+"""
+
+
+def plus_tests(
+    entry_point: str,
+    reference: str,
+    base: Sequence[Sequence[Any]],
+    extra: Sequence[Sequence[Any]],
+    tolerance: float,
+    rule: Rule = "same",
+) -> str:
+    """Source of `check(candidate)` for a reference program and inputs; every input is a list of arguments."""
+    values = {
+        "ENTRY_POINT": entry_point,
+        "REFERENCE": reference,
+        "TOLERANCE": tolerance,
+        "JUDGED": len(base),
+        "INPUTS": [list(inputs) for inputs in (*base, *extra)],
+    }
+    head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    return COMPARE + head + CHECK.format(compared=CHECKS[rule])
