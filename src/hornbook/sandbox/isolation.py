@@ -76,7 +76,9 @@ class Cell:
 
     def confine(self) -> None:
         """Bind this process, a fresh fork of the zygote, for good."""
-        _set_limit("CPU", int(1.25 * self.limits.cpu_seconds) + 2)  # kernels count by ticks, some percent too many
+        _set_limit(
+            "CPU", int(1.25 * self.limits.cpu_seconds) + 2
+        )  # kernels count by ticks, some percent too many
         if self.limit_processes:
             _set_limit("NPROC", self.limits.processes + ZYGOTE_PROCESSES)
         os.chdir(self.box)
