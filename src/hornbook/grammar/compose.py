@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -170,21 +170,26 @@ def _combination(grammar: Grammar, rng: random.Random) -> Combination | None:
     concepts: list[Concept] = []
     item = source.item
     for slot in shape:
-        fitting = [
-            concept
-            for concept in _slot(slot, item, grammar.concepts)
-            if concept not in concepts
-            and (source.ordered or not concept.ordered)
-            and _sensible(concept, concepts)
-        ]
-        if not fitting:
+        possible = fitting(slot, item, source.ordered, concepts, grammar.concepts)
+        if not possible:
             return None
-        concepts.append(rng.choice(fitting))
-        item = _item_after(concepts[-1], item)
+        concepts.append(rng.choice(possible))
+        item = item_after(concepts[-1], item)
     return Combination(source, tuple(concepts))
 
 
-def _sensible(concept: Concept, before: list[Concept]) -> bool:
+def fitting(
+    slot: str, item: str, ordered: bool, before: Sequence[Concept], names: tuple[str, ...]
+) -> list[Concept]:
+    """What can stand in a slot behind other concepts, where elements are of a type and perhaps in an order."""
+    return [
+        concept
+        for concept in _slot(slot, item, names)
+        if concept not in before and (ordered or not concept.ordered) and _sensible(concept, before)
+    ]
+
+
+def _sensible(concept: Concept, before: Sequence[Concept]) -> bool:
     """Whether what comes before makes a difference to a concept."""
     if concept.blind and any(c.kind != "predicate" for c in before):
         return False
@@ -211,7 +216,8 @@ def _asked(predicate: Concept) -> Concept:
     return replace(predicate, kind="transform", gives="bool")
 
 
-def _item_after(concept: Concept, item: str) -> str:
+def item_after(concept: Concept, item: str) -> str:
+    """The type of the elements behind a concept."""
     return item if concept.gives == "same" or concept.kind in ("predicate", "keyed") else concept.gives
 
 
@@ -352,7 +358,7 @@ def _tests(cases: list[Case]) -> str:
 def _signature(plan: Plan, combination: Combination) -> str:
     item = combination.source.item
     for concept in combination.concepts[: -2 if plan.key else -1]:
-        item = _item_after(concept, item)
+        item = item_after(concept, item)
     gives = plan.sink.concept.gives
     if plan.sink.concept.kind == "reduce":
         result = item if gives == "same" else gives
