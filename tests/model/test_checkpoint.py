@@ -8,8 +8,9 @@ import torch
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json, write_json
 from hornbook.model.checkpoint import load_model, load_weights, save_model
-from hornbook.model.generate import Sampling, generate
+from hornbook.model.generate import generate
 from hornbook.model.phi import Phi, PhiConfig
+from hornbook.model.sampling import Sampling
 from hornbook.model.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from hornbook.core.errors import ConfigError
-from hornbook.model.generate import Sampling, choose, generate, score, stream
+from hornbook.model.generate import choose, generate, score, stream
 from hornbook.model.phi import Phi, PhiConfig
+from hornbook.model.sampling import Sampling
 from hornbook.model.tokenizer import Tokenizer
 
 PROMPTS = [

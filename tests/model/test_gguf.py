@@ -13,9 +13,10 @@ import torch
 
 from hornbook.core.errors import InputError
 from hornbook.model.checkpoint import save_model
-from hornbook.model.generate import Sampling, generate
+from hornbook.model.generate import generate
 from hornbook.model.gguf import save_gguf
 from hornbook.model.phi import Phi, PhiConfig
+from hornbook.model.sampling import Sampling
 from hornbook.model.tokenizer import Tokenizer, load_tokenizer
 
 pytest.importorskip("gguf", reason="the package gguf is not installed")

@@ -14,11 +14,12 @@ from hornbook.core.shards import read_json, write_table
 from hornbook.core.tools import Tools
 from hornbook.model.checkpoint import load_model
 from hornbook.model.config import TrainConfig
-from hornbook.model.generate import Sampling, generate, score
+from hornbook.model.generate import generate, score
 from hornbook.model.loop import train
 from hornbook.model.optimiser import learning_rate, open_optimiser
 from hornbook.model.phi import Phi, PhiConfig
 from hornbook.model.rows import Rows, open_rows
+from hornbook.model.sampling import Sampling
 from hornbook.model.tokenizer import Tokenizer
 
 CONFIG = TrainConfig(

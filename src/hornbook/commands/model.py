@@ -82,7 +82,8 @@ def complete(
     """Let a model go on from a prompt; what it writes is shown as it comes, and never executed."""
     from hornbook import inspection
     from hornbook.model.checkpoint import load_model
-    from hornbook.model.generate import Sampling, stream
+    from hornbook.model.generate import stream
+    from hornbook.model.sampling import Sampling
 
     text = sys.stdin.read() if prompt in (None, "-") else prompt.replace("\\n", "\n")
     where = read_machine(machine, root, None)

@@ -7,54 +7,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hornbook.core.errors import ConfigError
+from hornbook.model.likelihood import likelihoods
 from hornbook.model.phi import Cache, Phi
+from hornbook.model.sampling import Completion, Sampling, Score
 from hornbook.model.tokenizer import Tokenizer
 
-SCORED_TOKENS = 8192
-"""Tokens of a forward pass that scores."""
 COMPACT_BELOW = 0.75
 """Finished sequences leave the batch once the others are less than this share of it."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How completions are drawn."""
-
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    """0 takes the likeliest token."""
-    top_p: float = 1.0
-    """Draw from the likeliest tokens that together have this probability."""
-    stop: tuple[str, ...] = ()
-    """A completion ends before the first of these."""
-    batch_size: int = 64
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a model wrote after a prompt."""
-
-    text: str
-    tokens: int
-    """Tokens drawn, the end or stop string included."""
-    ended: Literal["end", "stop", "length"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How likely a model finds a completion: its log-probability in nats, and what to divide it by."""
-
-    log_probability: float
-    tokens: int
-    characters: int
-    bytes: int
 
 
 def generate(
@@ -199,60 +164,9 @@ def score(model: Phi, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) ->
 
     Where a pair exceeds the context, each token is predicted from at least the half of the context before it.
     """
-    totals = [0.0] * len(pairs)
-    lengths: list[int] = []
-    windows: list[_Window] = []
-    for i, (prompt, completion) in enumerate(pairs):
+    encoded = []
+    for prompt, completion in pairs:
         before, after = tokenizer.encode_pair(prompt, completion)
-        lengths.append(len(after))
-        ids = [tokenizer.end_of_text, *before, *after]
-        windows += _windows(i, ids, 1 + len(before), model.config.context_tokens)
-    for batch in _batches(sorted(windows, key=lambda w: len(w.ids))):
-        for window, value in zip(batch, _log_probabilities(model, batch), strict=True):
-            totals[window.pair] += value
-    return [
-        Score(total, length, len(completion), len(completion.encode()))
-        for total, length, (_, completion) in zip(totals, lengths, pairs, strict=True)
-    ]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """At most a context of a pair's ids; those from `first` on are scored."""
-
-    pair: int
-    ids: list[int]
-    first: int
-
-
-def _windows(pair: int, ids: list[int], first: int, context: int) -> Iterator[_Window]:
-    """Windows that score each id from `first` on once."""
-    while first < len(ids):
-        end = min(len(ids), max(context, first + context // 2))
-        begin = max(0, end - context)
-        yield _Window(pair, ids[begin:end], first - begin)
-        first = end
-
-
-def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
-    """Windows of rising length, in groups of at most SCORED_TOKENS once padded."""
-    group: list[_Window] = []
-    for window in windows:
-        if group and len(window.ids) * (len(group) + 1) > SCORED_TOKENS:
-            yield group
-            group = []
-        group.append(window)
-    if group:
-        yield group
-
-
-@torch.inference_mode()
-def _log_probabilities(model: Phi, windows: Sequence[_Window]) -> list[float]:
-    """The summed log-probability of each window's scored ids; padding stands at the right, where none looks."""
-    longest = max(len(window.ids) for window in windows)
-    padded = [window.ids + [0] * (longest - len(window.ids)) for window in windows]
-    tokens = torch.tensor(padded, device=model.head.weight.device)
-    logs = model(tokens[:, :-1]).float().log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0].double()
-    return [
-        logs[row, window.first - 1 : len(window.ids) - 1].sum().item() for row, window in enumerate(windows)
-    ]
+        encoded.append(([tokenizer.end_of_text, *before], after))
+    device = model.head.weight.device
+    return likelihoods(pairs, encoded, model.config.context_tokens, lambda ids: model(ids.to(device)))

@@ -32,8 +32,8 @@ from hornbook.core.shards import Counts, read_documents, read_table, shard_name,
 from hornbook.core.tools import Tools
 
 if TYPE_CHECKING:
-    from hornbook.model.generate import Completion
     from hornbook.model.phi import Phi
+    from hornbook.model.sampling import Completion
     from hornbook.model.tokenizer import Tokenizer
 
 HELDOUT = "heldout"
@@ -213,7 +213,8 @@ def _attempt(batch: Sequence[Problem], answering: _Answering) -> list[dict[str, 
 
 
 def _complete(batch: Sequence[Problem], answering: _Answering) -> list[Completion]:
-    from hornbook.model.generate import Sampling, generate
+    from hornbook.model.generate import generate
+    from hornbook.model.sampling import Sampling
 
     config = answering.config
     sampling = Sampling(
