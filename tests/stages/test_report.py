@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 
-from hornbook.core.shards import read_json
+from hornbook.core.records import Document, Drop
+from hornbook.core.shards import read_json, write_json, write_shard
 from hornbook.core.tools import Tools
+from hornbook.curriculum import load_curriculum
 from hornbook.reporting.compare import verdict
 from hornbook.reporting.figures import Axis, histogram, intervals
 from hornbook.reporting.paper import counterpart
 from hornbook.stages import report
+from hornbook.writing.account import account
+from hornbook.writing.coverage import Coverage
 
 sys.path.insert(0, str(Path(__file__).parent))
 from synthetic_run import MODELS, RECIPE, SyntheticRun
@@ -118,6 +122,59 @@ def test_a_run_without_models_still_has_a_report(tmp_path: Path) -> None:
     out.mkdir()
     report.run(report.ReportConfig(recipe={"name": "data"}), some, out, Tools())
     assert "Nothing to compare." in (out / "report.html").read_text()
+
+
+def _page(number: int, says: str, **meta: Any) -> Document:
+    text = f"Page {number} of many.\n\n```python\nprint({number})\n```\nIt prints {says}."
+    claim = {
+        "kind": "prose",
+        "says": says,
+        "block": 0,
+        "verdict": "holds" if says == str(number) else "wrong",
+    }
+    return Document(text, f"textbooks/numbers/x/{number}", "textbook", {**meta, "claims": [claim]})
+
+
+def _with_diversity(run: SyntheticRun, root: Path, plain: bool) -> str:
+    """The report of a run whose textbooks step says what it covers."""
+    curriculum = load_curriculum("", ["numbers"])
+    cells = Coverage(curriculum, 1, 2).plan(range(12))
+    pages = [
+        _page(n, str(n if n % 4 else n + 1), area="numbers", topic=c.topic.name, audience=c.audience.name)
+        for n, c in enumerate(cells)
+    ]
+    drops = [Drop(page, "wrong_claim", "") for page in pages[::4]]
+    write_shard(root / "tb", "shard-00000.parquet", [p for n, p in enumerate(pages) if n % 4], drops)
+    if plain:
+        write_shard(
+            root / "tb/plain", "shard-00000.parquet", [_page(1, "1")], [Drop(_page(1, "1"), "duplicate", "")]
+        )
+    told = account(root / "tb", root / "tb/plain", curriculum, ["primes <b>"])
+    write_json(run.folders["textbooks"] / "diversity.json", told)
+    out = root / "out"
+    out.mkdir()
+    report.run(report.ReportConfig(recipe=RECIPE), run.folders, out, Tools())
+    return (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_page_shows_what_textbooks_cover_beside_plain_prompting(plain: bool, tmp_path: Path) -> None:
+    text = _with_diversity(SyntheticRun(tmp_path / "steps"), tmp_path, plain)
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.tags["svg"] == 2 * 3 + 2 + 2 + 2
+    assert "12 pages were asked for" in text
+    assert "9 were kept" in text
+    assert "3 of them say something that it does not print" in text
+    assert "1 that kept yielding nothing new was left" in text
+    assert ("plain prompt</th>" in text) is plain
+    assert ("more diverse" in text) is plain
+    found = read_json(tmp_path / "out/results.json")["diversity"]
+    assert found["coverage"]["topics"]["kept"] == 9
+    if plain:
+        assert found["written"]["tokens"] == found["plain"]["tokens"]
+        assert (found["plain"]["kept"], found["plain"]["asked"]) == (1, 2)
 
 
 def test_a_step_trained_twice_after_a_kill_counts_once(tmp_path: Path) -> None:

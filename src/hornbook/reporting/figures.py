@@ -58,7 +58,7 @@ Line = tuple[str, Sequence[tuple[float, float]]]
 """A colour class and points (x, y)."""
 
 
-def curves(series: Mapping[str, Line], caption: str, unit: str) -> Markup:
+def curves(series: Mapping[str, Line], caption: str, unit: str, from_zero: bool = False) -> Markup:
     """One line a series, faint as measured and strong as a running mean."""
     points = [point for _, line in series.values() for point in line]
     if not points:
@@ -66,7 +66,7 @@ def curves(series: Mapping[str, Line], caption: str, unit: str) -> Markup:
     values = sorted(value for _, value in points)
     roof = values[min(len(values) - 1, int(len(values) * 0.99))]
     x = Axis(0, max(place for place, _ in points), LEFT, WIDTH - RIGHT)
-    y = Axis(min(values), roof, HEIGHT - BOTTOM, TOP)
+    y = Axis(0 if from_zero else min(values), roof * (1.3 if from_zero else 1), HEIGHT - BOTTOM, TOP)
     drawn = []
     for number, (name, (kind, line)) in enumerate(series.items()):
         drawn.append(_line(line, x, y, f"faint {kind}"))
@@ -95,6 +95,36 @@ def intervals(rows: Sequence[tuple[str, str, Triple]], caption: str, percent: bo
             _tag("circle", f"dot {kind}", cx=x(value), cy=y, r=4.5),
         ]
     return _figure(drawn, caption, height)
+
+
+def heat_map(
+    names: tuple[Sequence[str], Sequence[str]], values: Sequence[Sequence[float]], caption: str
+) -> Markup:
+    """A cell for each row and column, the stronger the greater its value; `names` are those of rows and columns."""
+    rows, columns = names
+    side, left, top = 15, 124, 84
+    most = max([1, *(value for row in values for value in row)])
+    drawn = []
+    for number, name in enumerate(columns):
+        x = left + side * (number + 0.6)
+        drawn.append(_turned(name, x, top - 6))
+    for y, (name, row) in enumerate(zip(rows, values, strict=True)):
+        drawn.append(_text(name, "tick", left - 6, top + side * (y + 0.7), anchor="end"))
+        for x, value in enumerate(row):
+            place = {"x": left + side * x, "y": top + side * y, "width": side - 1, "height": side - 1}
+            drawn.append(_tag("rect", "cell", **place))
+            if value:
+                drawn.append(_tag("rect", "kept", **place, opacity=f"{0.25 + 0.75 * value / most:.2f}"))
+    scale = f"{most:g} pages at the strongest"
+    height = top + side * len(rows) + 22
+    drawn.append(_text(scale, "unit", left, height - 6))
+    return _figure(drawn, caption, height, max(WIDTH, left + side * len(columns) + RIGHT))
+
+
+def _turned(text: str, x: float, y: float) -> Markup:
+    """A label that rises from its place."""
+    place = Markup('<text class="tick" transform="translate({:.1f} {:.1f}) rotate(-60)">{}</text>')
+    return place.format(x, y, text)
 
 
 def compact(value: float) -> str:
@@ -153,7 +183,7 @@ def _text(text: str, kind: str, x: float, y: float, anchor: str = "start") -> Ma
     return place.format(kind, x, y, anchor, text)
 
 
-def _figure(parts: Sequence[Markup], caption: str, height: float = HEIGHT) -> Markup:
+def _figure(parts: Sequence[Markup], caption: str, height: float = HEIGHT, width: float = WIDTH) -> Markup:
     return Markup(
         '<figure><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg></figure>'
-    ).format(caption, WIDTH, height, escape(caption), Markup("").join(parts))
+    ).format(caption, width, height, escape(caption), Markup("").join(parts))

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.records import text_id
-from hornbook.reporting import exercises, samples
+from hornbook.reporting import diversity, exercises, samples
 from hornbook.reporting.compare import MEASURES
 from hornbook.reporting.figures import compact, curves, histogram, intervals
 from hornbook.reporting.results import losses
@@ -39,6 +39,7 @@ def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> 
         headline=headline(found),
         colour=_colours(found["models"]),
         figures=_figures(found, folders),
+        diversity=_diversity(found["diversity"]),
         faults=exercises.faults(folders, seed),
         written=samples.written(folders, seed),
         contaminated=samples.contaminated(folders, seed),
@@ -97,6 +98,10 @@ def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str,
         if lines:
             drawn["losses"].append(curves(lines, f"{caption}, nats a token", "tokens"))
     return drawn
+
+
+def _diversity(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {"rows": diversity.rows(told), "figures": diversity.figures(told)} if told else {}
 
 
 def _attempts(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> list[dict[str, Any]]:
