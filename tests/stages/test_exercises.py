@@ -224,8 +224,12 @@ SAID = {
     "no_function": ("```python\nx = 1\n```", ""),
     "no_docstring": ("```python\ndef {0}(n):\n    return n\n```", ""),
     "not_self_contained": ('```python\ndef {0}(n):\n    """Return n."""\n    return other(n)\n```', ""),
-    "few_tests": (FUNCTION, "```python\nassert {0}(2) == 4\nassert {0}(2) == 4\nassert 1 == 1\n```"),
-    "tests_failed": (FUNCTION, TESTS.replace("== 14", "== 15")),
+    "duplicate": (FUNCTION.replace("# what", "#  what"), ""),
+    "few_tests": (
+        FUNCTION.replace("2 * n\n", "n * 2\n"),
+        "```python\nassert {0}(2) == 4\nassert {0}(2) == 4\nassert 1 == 1\n```",
+    ),
+    "tests_failed": (FUNCTION.replace("2 * n\n", "n + n\n"), TESTS.replace("== 14", "== 15")),
     "stub_passes": (
         '```python\ndef {0}(n):\n    """Print n."""\n    print(n)\n```',
         "```python\nassert {0}(1) is None\nassert {0}(2) is None\nassert {0}(3) is None\n```",

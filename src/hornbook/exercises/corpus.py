@@ -121,7 +121,7 @@ def mine_shard(job: CorpusJob) -> Counts:
             skipped["functions" if not reason else f"skipped.{reason}"] += 1
             if not reason:
                 made.append(_mined(function).document(f"{document.source}#{function.name}"))
-                forms.append(text_id(normal_form(function)))
+                forms.append(text_id(normal_form(function.body)))
     return write_shard(job.out, job.path.name, documents_table(made, form=forms), counts=skipped)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from hornbook.core.records import Document, Drop
-from hornbook.core.shards import Counts, add_counts, read_json, shard_name, write_shard
+from hornbook.core.records import Document, Drop, documents
+from hornbook.core.shards import KEPT, Counts, add_counts, read_json, read_table, shard_name, write_shard
 from hornbook.core.tools import Tools
 from hornbook.exercises.answers import Refusal, read_function
 from hornbook.exercises.exercise import Exercise
@@ -29,6 +30,7 @@ from hornbook.exercises.tested import (
 )
 from hornbook.grammar.names import Theme, concept_names, names_text, themes
 from hornbook.teachers import Failed, Forecast, Prompt, Teacher, load_prompt
+from hornbook.text.mining import normal_form
 
 
 class TeacherConfig(AskingConfig):
@@ -72,12 +74,15 @@ def make(config: TeacherConfig, inputs: Mapping[str, Path], out: Path, tools: To
     assert tools.teacher is not None
     wanted = iter(themes(config.asks, tools.seed))
     done: list[Path] = []
+    seen: set[str] = set()
     with tools.teacher() as teacher:
         while of_shard := list(islice(wanted, config.shard_asks)):
             name = shard_name(len(done))
             done.append(out / "counts" / f"{name}.json")
             if not done[-1].exists():
-                _write(config, (teacher, tools), out, name, of_shard)
+                _write(config, (teacher, tools), (out, name), of_shard, seen)
+            kept = documents(read_table(out / KEPT / name))
+            seen.update(normal_form(document.meta["solution"]) for document in kept)
     return add_counts(map(read_json, done))
 
 
@@ -91,22 +96,32 @@ def _messages(config: TeacherConfig, asked: Sequence[Theme]) -> list[Messages]:
 
 
 def _write(
-    config: TeacherConfig, means: tuple[Teacher, Tools], out: Path, name: str, asked: Sequence[Theme]
+    config: TeacherConfig,
+    means: tuple[Teacher, Tools],
+    place: tuple[Path, str],
+    asked: Sequence[Theme],
+    seen: set[str],
 ) -> None:
-    """Ask for these functions, prove them, and write their shard; what a dropped one said is its text."""
+    """Ask for these functions, prove them, and write their shard; what a dropped one said is its text.
+
+    `seen` holds the solutions that came before, in their normal form.
+    """
     teacher, tools = means
-    written: list[Exercise] = []
+    written: dict[str, Exercise] = {}
     dropped: list[Drop] = []
     for theme, said in zip(asked, _functions(config, teacher, asked, tools), strict=True):
-        if isinstance(said, Exercise):
-            written.append(said)
-        else:
+        if isinstance(said, tuple):
             dropped.append(Drop(_raw(theme, said[0]), said[1].reason, said[1].detail))
-    tried = believed(config, with_tests(config, written, teacher, tools), tools)
+        elif (form := normal_form(said.solution)) in seen or form in written:
+            dropped.append(Drop(_document(said), "duplicate", "the same body came earlier"))
+        else:
+            written[form] = said
+    tests = with_tests(config, list(written.values()), teacher, tools)
+    tried = believed(config, tests, tools) if written else []
     kept = [one.exercise for one in tried if not one.refusal]
     dropped += [Drop(_refused(one), one.refusal.reason, one.refusal.detail) for one in tried if one.refusal]
     counts = {"asked": len(asked), "readable": len(written), **mutation_of(kept).counts()}
-    write_shard(out, name, [e.document(f"teacher/{e.name}") for e in kept], dropped, counts)
+    write_shard(*place, list(map(_document, kept)), dropped, counts)
 
 
 def _functions(
@@ -139,6 +154,10 @@ def _raw(theme: Theme, text: str) -> Document:
     return Document(text, f"teacher/{theme.name}", "exercise", meta)
 
 
+def _document(exercise: Exercise) -> Document:
+    return exercise.document(f"teacher/{exercise.name}")
+
+
 def _refused(tried: Tried) -> Document:
-    document = tried.exercise.document(f"teacher/{tried.exercise.name}")
-    return Document(document.text, document.source, "exercise", {**document.meta, "tests_answer": tried.raw})
+    document = _document(tried.exercise)
+    return replace(document, meta={**document.meta, "tests_answer": tried.raw})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from pydantic import Field
@@ -13,10 +15,12 @@ from hornbook.core.tools import Tools
 from hornbook.exercises.answers import Refusal, read_tests
 from hornbook.exercises.exercise import Exercise
 from hornbook.exercises.proof import MUTANT_LIMITS, Mutation, mutation
-from hornbook.sandbox import Limits, Verdict
+from hornbook.sandbox import Limits
 from hornbook.teachers import Ask, Failed, FailureCap, Teacher, answer_all, load_prompt
 
 Messages = tuple[tuple[str, str], ...]
+TOGETHER = 64
+"""So many exercises are judged at a time, while the asking goes on."""
 PROMPT_NAMES = ("function",), ("name",)
 
 
@@ -105,39 +109,56 @@ def believed(config: AskingConfig, tested: Iterable[Tried], tools: Tools) -> lis
     unstable.
     """
     assert tools.sandbox is not None
+    strict = partial(tools.sandbox, mode="strict", workers=max(2, tools.workers.count))
     limits = Limits(cpu_seconds=config.cpu_seconds)
-    with (
-        tools.sandbox(mode="strict", limits=limits) as sandbox,
-        tools.sandbox(mode="strict", limits=MUTANT_LIMITS) as brief,
-    ):
-        found = [t if t.refusal else _judged(config, t, tools.seed, (sandbox, brief)) for t in tested]
-    with tools.sandbox(mode="strict", limits=limits) as sandbox:
-        again = sandbox.verdicts(tried.exercise.program for tried in found if not tried.refusal)
-        return [tried if tried.refusal else _again(tried, next(again)) for tried in found]
+    waiting, found = iter(tested), []
+    with strict(limits=limits) as sandbox, strict(limits=MUTANT_LIMITS) as brief:
+        while batch := list(islice(waiting, TOGETHER)):
+            passed = _each(batch, _solved(batch, sandbox))
+            found += _each(passed, _refuting(config, passed, tools.seed, brief))
+    with strict(limits=limits) as sandbox:
+        return _each(found, _again(found, sandbox))
 
 
-def _judged(config: AskingConfig, tried: Tried, seed: int, sandboxes: tuple[Any, Any]) -> Tried:
-    sandbox, brief = sandboxes
-    exercise = tried.exercise
-    solution, stub = sandbox.verdicts([exercise.program, exercise.stub])
-    if not solution.passed:
-        return replace(tried, refusal=Refusal("tests_failed", f"{solution.outcome}: {solution.reason}"))
-    if stub.passed:
-        return replace(tried, refusal=Refusal("stub_passes", "a body of `return None` passes the tests too"))
-    (wrong,) = mutation([exercise], seed, config.mutants, brief)
-    if wrong.killed < config.min_killed or wrong.score < config.min_mutation_score:
-        detail = f"the tests refute {wrong.killed} of {wrong.made} wrong versions"
-        return replace(tried, refusal=Refusal("weak_tests", detail))
-    more = {**exercise.more, **wrong.counts()}
-    return replace(tried, exercise=replace(exercise, verdict="passed", more=more))
+def _each(tried: Sequence[Tried], judged: Iterator[Tried]) -> list[Tried]:
+    """Those that are not refused yet, judged; the others as they are."""
+    return [one if one.refusal else next(judged) for one in tried]
 
 
-def _again(tried: Tried, verdict: Verdict) -> Tried:
-    if verdict.passed:
-        return tried
-    return replace(
-        tried, refusal=Refusal("unstable", f"passed once, then {verdict.outcome}: {verdict.reason}")
-    )
+def _solved(tried: Sequence[Tried], sandbox: Any) -> Iterator[Tried]:
+    """Whether the solution passes, and a body that does nothing does not."""
+    open_ = [one for one in tried if not one.refusal]
+    verdicts = sandbox.verdicts(p for one in open_ for p in (one.exercise.program, one.exercise.stub))
+    for one in open_:
+        solution, stub = next(verdicts), next(verdicts)
+        if not solution.passed:
+            yield replace(one, refusal=Refusal("tests_failed", f"{solution.outcome}: {solution.reason}"))
+        elif stub.passed:
+            yield replace(one, refusal=Refusal("stub_passes", "a body of `return None` passes the tests too"))
+        else:
+            yield one
+
+
+def _refuting(config: AskingConfig, tried: Sequence[Tried], seed: int, sandbox: Any) -> Iterator[Tried]:
+    """Whether enough wrong versions fail."""
+    open_ = [one for one in tried if not one.refusal]
+    found = mutation([one.exercise for one in open_], seed, config.mutants, sandbox)
+    for one, wrong in zip(open_, found, strict=True):
+        if wrong.killed < config.min_killed or wrong.score < config.min_mutation_score:
+            detail = f"the tests refute {wrong.killed} of {wrong.made} wrong versions"
+            yield replace(one, refusal=Refusal("weak_tests", detail))
+        else:
+            more = {**one.exercise.more, **wrong.counts()}
+            yield replace(one, exercise=replace(one.exercise, verdict="passed", more=more))
+
+
+def _again(tried: Sequence[Tried], sandbox: Any) -> Iterator[Tried]:
+    """Whether the solution passes again."""
+    open_ = [one for one in tried if not one.refusal]
+    verdicts = sandbox.verdicts(one.exercise.program for one in open_)
+    for one, verdict in zip(open_, verdicts, strict=True):
+        detail = f"passed once, then {verdict.outcome}: {verdict.reason}"
+        yield one if verdict.passed else replace(one, refusal=Refusal("unstable", detail))
 
 
 def mutation_of(exercises: Iterable[Exercise]) -> Mutation:

@@ -11,10 +11,10 @@ from hornbook.text.code import Example, Function, parse
 EXCEPTION = re.compile(r"^Traceback .*^(\w[\w.]*)", re.DOTALL | re.MULTILINE)
 
 
-def normal_form(function: Function) -> str:
-    """The body without comments, layout and string contents of its own docstring: equal forms, equal solutions."""
-    tree = parse(f"def f():\n{function.body}")
-    return ast.unparse(tree) if tree else function.body
+def normal_form(body: str) -> str:
+    """The body of a function without its comments and layout: equal forms, equal solutions."""
+    tree = parse(f"def f():\n{body}")
+    return ast.unparse(tree) if tree else body
 
 
 def body_nodes(function: Function) -> int:

@@ -49,6 +49,6 @@ def _ranked(folder: Path, seed: int, chars: tuple[int, int]) -> Iterator[tuple[i
         for function in self_contained_functions(document.text):
             code = function.prompt + function.solution
             if least <= len(code) <= most and body_nodes(function) >= 12:
-                form = normal_form(function)
+                form = normal_form(function.body)
                 digest = hashlib.blake2b(f"{seed}:{form}".encode(), digest_size=8).digest()
                 yield int.from_bytes(digest, "big"), form, Real(function.name, code, document.source)
