@@ -56,9 +56,9 @@ def cut(text: str, stop_rule: str) -> str:
     return text[: found.start()] if found else text
 
 
-def program(problem: Problem, completion: str) -> Program:
-    """What the sandbox judges: the prompt with this completion against the problem's tests."""
-    return Program(problem.prompt + completion, problem.tests, problem.entry_point)
+def program(problem: Problem, completion: str, cpu_seconds: float = 0.0) -> Program:
+    """What the sandbox judges: the prompt with this completion against the problem's tests, within its time limit."""
+    return Program(problem.prompt + completion, problem.tests, problem.entry_point, cpu_seconds)
 
 
 def failure_kind(completion: str, verdict: Verdict) -> str:

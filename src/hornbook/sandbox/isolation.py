@@ -74,11 +74,9 @@ class Cell:
         ):
             _set_limit(name, value)
 
-    def confine(self) -> None:
+    def confine(self, cpu_seconds: float) -> None:
         """Bind this process, a fresh fork of the zygote, for good."""
-        _set_limit(
-            "CPU", int(1.25 * self.limits.cpu_seconds) + 2
-        )  # kernels count by ticks, some percent too many
+        _set_limit("CPU", int(1.25 * cpu_seconds) + 2)  # kernels count by ticks, some percent too many
         if self.limit_processes:
             _set_limit("NPROC", self.limits.processes + ZYGOTE_PROCESSES)
         os.chdir(self.box)
@@ -234,7 +232,7 @@ def _proved(cell: Cell) -> list[str]:
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
-            cell.confine()
+            cell.confine(cell.limits.cpu_seconds)
             Path(json.__file__).read_bytes()
             held = [layer for layer, holds in _CELL_PROOFS.items() if _safely(holds)]
             os.write(writing, json.dumps([_runs_threads(), held]).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Outcome = Literal["passed", "failed", "timeout", "memory", "crashed", "forbidden"]
@@ -20,6 +20,8 @@ class Program:
     code: str
     tests: str = ""
     entry_point: str = ""
+    cpu_seconds: float = 0.0
+    """CPU seconds of its own, where a calibrated limit is known; 0 takes the sandbox's. Wall seconds grow with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,20 @@ class Limits:
     """The largest file, and all files together where the root is private."""
     output_bytes: int = 64 * 1024
 
+    def stretched(self, cpu_seconds: float) -> Limits:
+        """The same limits with other CPU seconds (0: none of its own), wall seconds in proportion but never fewer."""
+        if not cpu_seconds:
+            return self
+        wall = max(self.wall_seconds, self.wall_seconds * cpu_seconds / self.cpu_seconds)
+        return replace(self, cpu_seconds=cpu_seconds, wall_seconds=wall)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was proved about a program: the outcome, why, its CPU seconds and what it printed (capped)."""
+    """What was proved about a program: the outcome, why, its CPU seconds and what it printed (capped).
+
+    The CPU seconds are those of the busier of its two processes where it was graded in two.
+    """
 
     outcome: Outcome
     reason: str = ""

@@ -44,7 +44,7 @@ def serve(control: socket.socket, cell: Cell) -> NoReturn:
         order = json.loads(data)
         child = bare_fork()
         if child == 0:
-            _become(order["role"], descriptors, cell)
+            _become(order, descriptors, cell)
         for descriptor in descriptors:
             os.close(descriptor)
         control.sendall(json.dumps(_watch(child, control, wake, order["cpu_seconds"])).encode())
@@ -52,8 +52,8 @@ def serve(control: socket.socket, cell: Cell) -> NoReturn:
             os._exit(1)
 
 
-def _become(role: str, descriptors: list[int], cell: Cell) -> NoReturn:
-    """Turn this fork into the role: its own descriptors, limits and filters, nothing else of the zygote's."""
+def _become(order: dict[str, Any], descriptors: list[int], cell: Cell) -> NoReturn:
+    """Turn this fork into the role that was ordered: its own descriptors, limits and filters, nothing else."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT):
@@ -65,12 +65,12 @@ def _become(role: str, descriptors: list[int], cell: Cell) -> NoReturn:
         os.dup2(0, 2)
         os.closerange(3, 102)
         os.closerange(102 + len(descriptors) - 1, 4096)
-        cell.confine()
+        cell.confine(order["cpu_seconds"])
         sockets = [socket.socket(fileno=102 + at) for at in range(len(descriptors) - 1)]
         gc.enable()
     except BaseException:
         os._exit(4)
-    roles.play(role, sockets[0], sockets[1] if len(sockets) > 1 else None)
+    roles.play(order["role"], sockets[0], sockets[1] if len(sockets) > 1 else None)
     os._exit(5)
 
 
