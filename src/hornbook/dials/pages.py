@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -10,10 +9,9 @@ from itertools import islice
 from hornbook.core.records import Document, text_id
 from hornbook.dials.dial import TRIES, Candidate, Donors
 from hornbook.sandbox import Program
-from hornbook.text.code import parse
 from hornbook.text.mutants import mutants
+from hornbook.writing.blocks import Fence, fences
 
-BLOCK = re.compile(r"^```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)^```[ \t]*\n?", re.MULTILINE | re.DOTALL)
 MAIN = '__name__ = "__main__"\n'
 
 
@@ -23,8 +21,9 @@ def wrong_code(document: Document, donors: Donors) -> Iterator[Candidate]:
     before = _program(document.text)
     per_block = max(1, TRIES // max(1, len(blocks)))
     for block in blocks:
-        for mutant in mutants(block[1], donors.seed, per_block):
-            text = document.text[: block.start(1)] + mutant.source + document.text[block.end(1) :]
+        for mutant in mutants(block.text, donors.seed, per_block):
+            fenced = f"```python\n{mutant.source}```"
+            text = document.text[: block.start] + fenced + document.text[block.end :]
             change = f"{mutant.kind}, {mutant.change} of a block"
             yield Candidate(_page(document, text), change, _program(text), before)
 
@@ -35,29 +34,27 @@ def misleading_prose(document: Document, donors: Donors) -> Iterator[Candidate]:
     others = donors.of(document, lambda other: other.meta.get("topic") != document.meta.get("topic"))
     for donor in islice(others, TRIES):
         theirs = _blocks(donor.text)
-        if blocks and theirs and theirs[0].start() and blocks[0].start():
-            text = donor.text[: theirs[0].start()] + document.text[blocks[0].start() :]
+        if blocks and theirs and theirs[0].start and blocks[0].start:
+            text = donor.text[: theirs[0].start] + document.text[blocks[0].start :]
             topic = donor.meta.get("topic", donor.source)
             yield Candidate(_page(document, text), f"the prose before the code is about {topic} ({donor.id})")
 
 
 def missing_block(document: Document, donors: Donors) -> Iterator[Candidate]:
     """A page without a block of code that a later one needs."""
-    blocks = _blocks(document.text)
-    for number, block in enumerate(blocks[:-1][:TRIES], 1):
-        text = document.text[: block.start()] + document.text[block.end() :]
-        yield Candidate(
-            _page(document, text), f"block {number} is gone, and a later one needs it", _program(text)
-        )
+    for number, block in enumerate(_blocks(document.text)[:-1][:TRIES], 1):
+        text = document.text[: block.start] + document.text[block.end :].lstrip("\n")
+        change = f"block {number} is gone, and a later one needs it"
+        yield Candidate(_page(document, text), change, _program(text))
 
 
-def _blocks(text: str) -> list[re.Match[str]]:
-    return [block for block in BLOCK.finditer(text) if parse(block[1]) is not None]
+def _blocks(text: str) -> list[Fence]:
+    return [fence for fence in fences(text) if fence.kind == "code"]
 
 
 def _program(text: str) -> Program:
     """All code of a page as one program."""
-    return Program(MAIN + "\n".join(block[1] for block in _blocks(text)))
+    return Program(MAIN + "\n".join(block.text for block in _blocks(text)))
 
 
 def _page(document: Document, text: str) -> Document:
