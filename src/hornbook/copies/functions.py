@@ -72,7 +72,7 @@ def find_functions(step: Step) -> int:
     names = ("function", "document", "chars", "licensed", "size", "whole")
     table = dict(zip(names, corpus.shuffle(BODIES).column(part, *names), strict=True))
     table["licensed"] = table["licensed"].astype(bool)
-    order = np.lexsort((*reversed(KEEP[rule.keep](table)), table["function"]))
+    order = np.lexsort((*reversed(KEEP[rule.keep].keys(table)), table["function"]))
     begins, run = groups(table["function"][order])
     kept = table["document"][order][begins][run]
     copied = kept != table["document"][order]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ class Rule(Config):
     recall: float = Field(0.99, gt=0, lt=1)
     """Bands are cut so that a pair exactly at the threshold is compared with at least this chance."""
     keep: Literal["first", "longest", "licensed-longest"] = "licensed-longest"
-    """Which member of a cluster stays: the first read; the longest; the longest of those with a licence."""
+    """Which member of a cluster stays: the first read; the longest; or the longest of those with a licence, if any."""
+    clean_licences: tuple[str, ...] = Field((), strict=False)
+    """Licences, as meta names them, that count for licensed-longest; empty: any. Of several all must be among them."""
     copied_functions: float = Field(0.0, ge=0, le=1)
     """Drop code of whose functions' text at least this share stands in better documents too, by `keep`; 0 does not
     look into functions."""
@@ -43,17 +45,29 @@ class Rule(Config):
 Facts = dict[str, NDArray[Any]]
 """Columns document, chars, licensed."""
 
-KEEP: dict[str, Callable[[Facts], tuple[NDArray[Any], ...]]] = {
-    "first": lambda facts: (facts["document"],),
-    "longest": lambda facts: (-facts["chars"], facts["document"]),
-    "licensed-longest": lambda facts: (~facts["licensed"], -facts["chars"], facts["document"]),
+
+class Preference(NamedTuple):
+    """Which member of a cluster stays: the one that sorts first by these keys; and the same in words."""
+
+    keys: Callable[[Facts], tuple[NDArray[Any], ...]]
+    words: str
+
+
+KEEP: dict[str, Preference] = {
+    "first": Preference(lambda facts: (facts["document"],), "the first read"),
+    "longest": Preference(
+        lambda facts: (-facts["chars"], facts["document"]), "the longest, then the first read"
+    ),
+    "licensed-longest": Preference(
+        lambda facts: (~facts["licensed"], -facts["chars"], facts["document"]),
+        "one with a licence before others, then the longest, then the first read",
+    ),
 }
-"""Rule -> sort keys; the member of a cluster that sorts first is kept."""
 
 
 def keepers(keep: str, group: NDArray[Any], facts: Facts) -> tuple[Numbers, Numbers]:
     """(document, kept) for every member of a group that is not the one kept."""
-    order = np.lexsort((*reversed(KEEP[keep](facts)), group))
+    order = np.lexsort((*reversed(KEEP[keep].keys(facts)), group))
     document = facts["document"][order]
     begins, run = groups(group[order])
     kept = document[begins][run]

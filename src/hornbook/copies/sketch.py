@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
@@ -114,7 +115,7 @@ def sketch(job: tuple[Rule, Corpus, int]) -> None:
     columns = {
         "exact": exact_hashes(texts),
         "chars": pc.utf8_length(texts).combine_chunks().cast(pa.int64()),
-        "licensed": _is_licensed(table["meta"]),
+        "licensed": pa.array(_are_licensed(table["meta"], rule.clean_licences)),
         "shingles": pa.array([[]] * len(texts), pa.list_(pa.uint32())),
     }
     if rule.near:
@@ -161,10 +162,14 @@ def _exact_hash(data: bytes) -> int:
     return xxhash.xxh3_64_intdigest(values[kept].tobytes().strip(b" "))
 
 
-def _is_licensed(meta: pa.ChunkedArray) -> NDArray[np.bool_]:
-    none = pc.match_substring_regex(meta, r'"licence":(""|\[\]|null)')
-    named = pc.match_substring(meta, '"licence":')
-    licensed: NDArray[np.bool_] = pc.and_not(named, none).to_numpy()
+def _are_licensed(meta: pa.ChunkedArray, clean: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Whether each document has a licence; where some are named as clean, none but those."""
+    named = np.flatnonzero(pc.match_substring(meta, '"licence":').to_numpy())
+    licensed = np.zeros(len(meta), bool)
+    for row, text in zip(named.tolist(), meta.take(pa.array(named)).to_pylist(), strict=True):
+        value = orjson.loads(text)["licence"]
+        licences = value if isinstance(value, list) else [value] if value else []
+        licensed[row] = bool(licences) and (not clean or set(licences) <= set(clean))
     return licensed
 
 

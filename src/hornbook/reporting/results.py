@@ -14,6 +14,7 @@ import orjson
 from hornbook import __version__
 from hornbook.core.shards import read_json
 from hornbook.reporting.compare import comparisons, in_order
+from hornbook.reporting.copies import copies, set_aside
 from hornbook.reporting.diversity import read_diversity
 from hornbook.reporting.exercises import exercises
 from hornbook.reporting.paper import NAMES, PAPER, SOURCE, counterpart
@@ -41,6 +42,8 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         "machine": {"system": platform.platform(terse=True), "processors": os.cpu_count()},
         "steps": {key: _step(folder, manifests[key]) for key, folder in folders.items()},
         "curation": {key: _flow(m) for key, m in manifests.items() if key.split("/")[0] in CURATION},
+        "copies": copies(folders.get("dedup", Path())),
+        "set_aside": set_aside(folders),
         "filter": _read(folders, "filter", "quality.json"),
         "diversity": read_diversity(folders),
         "exercises": exercises(folders),

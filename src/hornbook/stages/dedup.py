@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from hornbook.copies import clusters as by_cluster
 from hornbook.copies import functions, pairs, sketch
 from hornbook.copies.components import components
-from hornbook.copies.rule import Rule
+from hornbook.copies.rule import KEEP, Rule
 from hornbook.copies.sketch import Corpus
 from hornbook.core.records import SCHEMA, Drop, documents
 from hornbook.core.shards import Counts, read_table, run_shards, write_json, write_shard
@@ -128,6 +128,7 @@ def _facts(config: DedupConfig, candidates: int, true: int) -> dict[str, Any]:
         "candidate_pairs": candidates,
         "true_pairs": true,
         "keep": config.keep,
+        "kept_is": KEEP[config.keep].words,
     }
 
 

@@ -1,0 +1,63 @@
+"""What the report says of copies and failed shards, from folders that the stages themselves wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hornbook.core.records import Document
+from hornbook.core.shards import Counts, run_shards, shard_name, write_json, write_shard
+from hornbook.core.tools import Tools
+from hornbook.reporting.copies import copies, set_aside
+from hornbook.stages import dedup, report
+
+
+def code(number: int, lines: int = 30) -> str:
+    return "".join(f"def f{number}_{n}(x):\n    return x + {number * n}\n" for n in range(lines))
+
+
+@pytest.fixture
+def deduplicated(tmp_path: Path) -> Path:
+    documents = [Document(code(n), f"<b>{n}</b>.py", "code") for n in range(6)]
+    documents += [Document(code(1) + f"x = {n}\n", f"copy/{n}.py", "code") for n in range(9)]
+    documents += [Document(code(2).replace("\n", "\n\n"), "spaced.py", "code")]
+    write_shard(tmp_path / "in", shard_name(0), documents)
+    out = tmp_path / "dedup"
+    out.mkdir()
+    counts = dedup.run(dedup.DedupConfig(), {"documents": tmp_path / "in"}, out, Tools())
+    parts = {"stage": "dedup", "version": 1, "config": {}, "seed": 0}
+    write_json(out / "manifest.json", {**parts, "counts": counts})
+    return out
+
+
+def test_clusters_say_who_was_kept_and_by_which_rule(deduplicated: Path) -> None:
+    found = copies(deduplicated)
+    assert (found["clusters"], found["largest_cluster"]) == (2, 10)
+    assert found["kept_is"] == "one with a licence before others, then the longest, then the first read"
+    largest, spaced = found["examples"]
+    assert (largest["kept"], largest["size"], len(largest["gone"])) == ("copy/0.py", 10, 4)
+    assert (spaced["kept"], spaced["gone"][0]["reason"]) == ("spaced.py", "exact_copy")
+    assert copies(deduplicated / "none") == {}
+
+
+def _fail_on_two(job: tuple[Path, int]) -> Counts:
+    out, number = job
+    if number == 2:
+        raise ValueError("<no luck>")
+    return write_shard(out, shard_name(number), [Document(str(number), "a", "code")])
+
+
+def test_the_page_shows_clusters_and_what_is_missing(deduplicated: Path, tmp_path: Path) -> None:
+    jobs = {shard_name(n): (deduplicated, n) for n in range(1, 4)}
+    run_shards("try", _fail_on_two, jobs, deduplicated, Tools())
+    folders = {"dedup": deduplicated}
+    assert set_aside({**folders, "whole": tmp_path / "in"})["dedup"]["shards"] == 1
+    out = tmp_path / "out"
+    out.mkdir()
+    report.run(report.ReportConfig(recipe={"name": "data"}), folders, out, Tools())
+    page = (out / "report.html").read_text()
+    assert "their documents are missing" in page
+    assert "shard-00002.parquet: ValueError: &lt;no luck&gt;" in page
+    assert "copy/1.py <small>near copy" in page
+    assert "<b>" not in page.partition("<h2>Copies</h2>")[2]
