@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import xxhash
 
-from hornbook.copies.clusters import DECISIONS, FUNCTIONS, REASONS
-from hornbook.copies.pairs import Step
-from hornbook.copies.rule import KEEP
-from hornbook.copies.shuffle import by_hash, groups
+from hornbook.copies.clusters import DECISIONS, FUNCTIONS, NEAR, REASONS
+from hornbook.copies.pairs import EXACT_GONE, Step
+from hornbook.copies.rule import KEEP, Facts, Rule
+from hornbook.copies.shuffle import Numbers, by_hash, groups
+from hornbook.copies.sketch import Corpus
 from hornbook.core.shards import read_table
 from hornbook.text.code import parse
 
@@ -30,40 +31,37 @@ def function_texts(source: str) -> Iterator[str]:
 
 
 def scatter_functions(step: Step) -> None:
-    """Shard -> the functions of its code that is kept so far, by hash of their text."""
-    rule, corpus, shard = step
-    part = corpus.part_of_shard(shard)
-    gone = np.concatenate(
-        [corpus.shuffle(name).column(part, "document")[0] for name in ("exact-gone", "near")]
-    )
+    """Part of the shards -> the functions of their code that is kept so far, by hash of their text."""
+    rule, corpus, part = step
+    gone = np.concatenate([corpus.shuffle(name).column(part, "document")[0] for name in (EXACT_GONE, NEAR)])
+    found = [_functions(rule, corpus, shard, gone) for shard in corpus.shards_of(part)]
+    columns = {name: np.concatenate([table[name] for table in found]) for name in found[0]}
+    where = by_hash(columns["function"], corpus.parts)
+    corpus.shuffle(BODIES).put(f"{part:06d}", where, columns)
+
+
+def _functions(rule: Rule, corpus: Corpus, shard: int, gone: Numbers) -> Facts:
+    """Of each function of a shard: its hash and size, and what is known of its document."""
     facts = corpus.facts(shard)
     rows: list[tuple[int, int, int, int]] = []
     texts = read_table(corpus.shards[shard], ["text", "kind"]).to_pylist()
-    for row, (document, record) in enumerate(zip(facts["document"].tolist(), texts, strict=True)):
-        if record["kind"] != "code" or document in gone:
+    for row in np.flatnonzero(~np.isin(facts["document"], gone)).tolist():
+        if texts[row]["kind"] != "code":
             continue
-        found = [text for text in function_texts(record["text"]) if len(text) >= rule.min_function_chars]
+        found = [t for t in function_texts(texts[row]["text"]) if len(t) >= rule.min_function_chars]
         whole = sum(map(len, found))
-        rows += [
-            (xxhash.xxh3_64_intdigest(t.encode("utf-8", "surrogatepass")), row, len(t), whole) for t in found
-        ]
-    hashes, row_numbers, size, whole_size = (
-        np.array(column, kind)
-        for column, kind in zip(
-            zip(*rows, strict=True) if rows else ((),) * 4,
-            (np.uint64, np.int64, np.int64, np.int64),
-            strict=True,
-        )
-    )
-    columns = {
-        "function": hashes,
-        "document": facts["document"][row_numbers],
-        "chars": facts["chars"][row_numbers],
-        "licensed": facts["licensed"][row_numbers],
-        "size": size,
-        "whole": whole_size,
+        rows += [(_hash(text), row, len(text), whole) for text in found]
+    row_numbers = np.array([row for _, row, *_ in rows], np.int64)
+    return {
+        "function": np.array([hash_ for hash_, *_ in rows], np.uint64),
+        **{name: facts[name][row_numbers] for name in ("document", "chars", "licensed")},
+        "size": np.array([size for *_, size, _ in rows], np.int64),
+        "whole": np.array([whole for *_, whole in rows], np.int64),
     }
-    corpus.shuffle(BODIES).put(f"{shard:08d}", by_hash(hashes, corpus.parts), columns)
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
 def find_functions(step: Step) -> int:

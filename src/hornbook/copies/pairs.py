@@ -30,11 +30,11 @@ class Step(NamedTuple):
 
 
 def scatter_exact(step: Step) -> None:
-    """Shard -> its documents' hashes and facts, by hash."""
-    _, corpus, shard = step
-    facts = corpus.facts(shard)
+    """Part of the shards -> their documents' hashes and facts, by hash."""
+    _, corpus, part = step
+    facts = corpus.facts_of(part)
     columns = {name: facts[name] for name in ("exact", "document", "chars", "licensed")}
-    corpus.shuffle(EXACT).put(f"{shard:08d}", by_hash(facts["exact"], corpus.parts), columns)
+    corpus.shuffle(EXACT).put(f"{part:06d}", by_hash(facts["exact"], corpus.parts), columns)
 
 
 def find_exact(step: Step) -> None:
@@ -50,13 +50,12 @@ def find_exact(step: Step) -> None:
 
 
 def scatter_bands(step: Step) -> None:
-    """Shard -> the band keys of its documents that are no exact copies, by key."""
-    _, corpus, shard = step
-    facts = corpus.facts(shard)
-    part = corpus.part_of_shard(shard)
+    """Part of the shards -> the band keys of their documents that are no exact copies, by key."""
+    _, corpus, part = step
+    facts = corpus.facts_of(part)
     (gone,) = corpus.shuffle(EXACT_GONE).column(part, "document")
     alive = np.flatnonzero((facts["shingles"] > 0) & ~np.isin(facts["document"], gone))
-    keys: Hashes = np.array(corpus.keys(shard)[alive])
+    keys = np.concatenate([corpus.keys(shard) for shard in corpus.shards_of(part)])[alive]
     bands = keys.shape[1]
     keys = mixed(keys + _BAND_NUMBERS[:bands]).T.ravel()
     columns = {
@@ -64,7 +63,7 @@ def scatter_bands(step: Step) -> None:
         "document": np.tile(facts["document"][alive], bands),
         "size": np.tile(facts["shingles"][alive], bands),
     }
-    corpus.shuffle(BANDS).put(f"{shard:08d}", by_hash(keys, corpus.parts), columns)
+    corpus.shuffle(BANDS).put(f"{part:06d}", by_hash(keys, corpus.parts), columns)
 
 
 def meet(step: Step) -> None:

@@ -32,8 +32,8 @@ class Rule(Config):
     clean_licences: tuple[str, ...] = Field((), strict=False)
     """Licences, as meta names them, that count for licensed-longest; empty: any. Of several all must be among them."""
     copied_functions: float = Field(0.0, ge=0, le=1)
-    """Drop code of whose functions' text at least this share stands in better documents too, by `keep`; 0 does not
-    look into functions."""
+    """Drop code of whose functions' text at least this share stands in better documents too, by `keep`, which may
+    go themselves; 0 does not look into functions."""
     min_function_chars: int = Field(200, ge=1)
     """Shorter functions are alike by nature and count neither way."""
 

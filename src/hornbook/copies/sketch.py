@@ -23,9 +23,10 @@ from hornbook.text.minhash import band_keys, signatures
 from hornbook.text.ngrams import batches, grams, words
 
 ROW_BITS = 32
-PARQUET_BYTES_A_PART = 16 << 20
-MIN_PARTS, MAX_PARTS = 4, 256
-"""Every part opens a file of every shard: with more parts, opening would cost more than reading."""
+PARQUET_BYTES_A_PART = 4 << 20
+MAX_PARTS = 2048
+"""Each part writes a file that every part reads, so their number is paid for squared. Beyond it parts grow: a worker
+then holds about 80 MB more for each terabyte of text."""
 _BLANKS = bytes(ord(" ") if byte in b" \t\n\r\v\f" else byte for byte in range(256))
 
 
@@ -42,8 +43,9 @@ class Corpus:
 
     @classmethod
     def of(cls, dataset: Path, work: Path) -> Corpus:
-        size = sum(path.stat().st_size for path in shards(dataset))
-        return cls(dataset, work, min(MIN_PARTS + size // PARQUET_BYTES_A_PART, MAX_PARTS))
+        found = shards(dataset)
+        size = sum(path.stat().st_size for path in found)
+        return cls(dataset, work, min(1 + size // PARQUET_BYTES_A_PART, MAX_PARTS, len(found)))
 
     @property
     def shards(self) -> list[Path]:
@@ -54,10 +56,14 @@ class Corpus:
 
     def part_of(self, documents: Numbers) -> Numbers:
         """The part of each document: neighbouring shards share one, so parts are in order of documents."""
-        return (documents >> ROW_BITS) * self.parts // max(len(self.shards), 1)
+        return (documents >> ROW_BITS) * self.parts // len(self.shards)
 
     def part_of_shard(self, shard: int) -> int:
-        return shard * self.parts // max(len(self.shards), 1)
+        return shard * self.parts // len(self.shards)
+
+    def shards_of(self, part: int) -> range:
+        count = len(self.shards)
+        return range(-(-part * count // self.parts), -(-(part + 1) * count // self.parts))
 
     def sketch_file(self, shard: int) -> Path:
         return self.work / f"{self.shards[shard].stem}.arrow"
@@ -76,6 +82,11 @@ class Corpus:
         found = {name: batch[name].to_numpy(zero_copy_only=False) for name in ("exact", "chars", "licensed")}
         found["shingles"] = np.diff(batch["shingles"].offsets.to_numpy()).astype(np.int64)
         return {**found, "document": self.numbers(shard, np.arange(len(batch)))}
+
+    def facts_of(self, part: int) -> Facts:
+        """The facts of all shards of a part."""
+        found = [self.facts(shard) for shard in self.shards_of(part)]
+        return {name: np.concatenate([facts[name] for facts in found]) for name in found[0]}
 
     def keys(self, shard: int) -> Hashes:
         """Band keys [documents, bands]."""

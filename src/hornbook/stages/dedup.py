@@ -83,13 +83,12 @@ def _forget_shuffles(corpus: Corpus) -> None:
 
 def _compare(config: DedupConfig, corpus: Corpus, each: Each) -> tuple[int, int]:
     """From texts to edges between documents that are alike; how many pairs were compared, and how many are true."""
-    count = len(corpus.shards)
-    each(_sketch_once, count)
-    each(pairs.scatter_exact, count)
+    each(_sketch_once, len(corpus.shards))
+    each(pairs.scatter_exact, corpus.parts)
     each(pairs.find_exact, corpus.parts)
     if not config.near:
         return 0, 0
-    each(pairs.scatter_bands, count)
+    each(pairs.scatter_bands, corpus.parts)
     each(pairs.meet, corpus.parts)
     found = each(pairs.verify, corpus.parts)
     return sum(all_ for all_, _ in found), sum(true for _, true in found)
@@ -103,7 +102,7 @@ def _decide(config: DedupConfig, corpus: Corpus, each: Each, labels: Any) -> Non
     each(by_cluster.exact_by_kept, corpus.parts)
     each(by_cluster.decide, corpus.parts)
     if config.copied_functions:
-        each(functions.scatter_functions, len(corpus.shards))
+        each(functions.scatter_functions, corpus.parts)
         each(functions.find_functions, corpus.parts)
         each(functions.judge_functions, corpus.parts)
     each(by_cluster.name_kept, corpus.parts)
