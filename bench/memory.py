@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -86,7 +85,8 @@ def stage(work: str, folder: Path) -> None:
     out = folder / work
     out.mkdir()
     STAGES[work](folder, out)
-    print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    print(json.dumps({"peak_mb": int(status.partition("VmHWM:")[2].split()[0]) // 1024}))
 
 
 def run_read(folder: Path, out: Path) -> None:

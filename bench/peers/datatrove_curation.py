@@ -6,7 +6,6 @@ python bench/peers/datatrove_curation.py FOLDER     # FOLDER/input/*.jsonl, FOLD
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -41,9 +40,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     rows = [json.loads(line) for line in (folder / "input" / "part.jsonl").open(encoding="utf-8")]
     megabytes = sum(len(row["text"].encode()) for row in rows) / 1e6
-    for name, steps in (("exact", exact), ("near-duplicates", minhash), ("decontaminate", decontaminate)):
+    for name, steps in WORK.items():
         wall, cpu = run(folder, name, steps)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
         removed = [
             json.loads(line)["id"] for p in (folder / name / "removed").glob("*.jsonl") for line in p.open()
         ]
@@ -68,14 +67,19 @@ def run(folder: Path, name: str, steps: Callable[[JsonlReader, Path], Steps]) ->
     return time.perf_counter() - begin, time.process_time() - cpu
 
 
-def written(out: Path) -> tuple[JsonlWriter, JsonlWriter]:
-    kept, removed = (JsonlWriter(str(out / name), compression=None) for name in ("kept", "removed"))
-    return kept, removed
+def written(out: Path, compression: str | None = None) -> tuple[JsonlWriter, JsonlWriter]:
+    kept = JsonlWriter(str(out / "kept"), compression=compression)
+    return kept, JsonlWriter(str(out / "removed"), compression=None)
 
 
-def exact(reader: JsonlReader, out: Path) -> Steps:
+def exact_gzip(reader: JsonlReader, out: Path) -> Steps:
+    """With the compression that its writer has by default."""
+    return exact(reader, out, "gzip")
+
+
+def exact(reader: JsonlReader, out: Path, compression: str | None = None) -> Steps:
     config = ExactDedupConfig(content_getter=lambda document: " ".join(document.text.split()))
-    kept, removed = written(out)
+    kept, removed = written(out, compression)
     return [
         ([reader, ExactDedupSignature(str(out / "signatures"), config)], 1),
         ([ExactFindDedups(str(out / "signatures"), str(out / "copies"), config=config)], 1),
@@ -108,6 +112,13 @@ def decontaminate(reader: JsonlReader, out: Path) -> Steps:
     kept, removed = written(out)
     return [([reader, NGramsDecontFilter(str(out / "index"), config, removed), kept], 1)]
 
+
+WORK: dict[str, Callable[[JsonlReader, Path], Steps]] = {
+    "exact, gzip": exact_gzip,
+    "exact": exact,
+    "near-duplicates": minhash,
+    "decontaminate": decontaminate,
+}
 
 if __name__ == "__main__":
     main()

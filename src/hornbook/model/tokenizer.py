@@ -41,6 +41,10 @@ GGUF_PRETOKENIZER = "ufakzeka"
 """Words, digits one by one, marks and blanks as in Qwen2, without its rule for English contractions."""
 
 
+BYTE_LETTERS = {byte: chr(256 + byte) for byte in range(33)} | {127: chr(289)}
+"""The letters that byte-level BPE writes for ASCII's blanks and control characters; the others stand for themselves."""
+
+
 class Tokenizer:
     """Text to ids and back; a special token's name inside a text is ordinary text."""
 
@@ -54,7 +58,7 @@ class Tokenizer:
         self.end_of_text: int = core.token_to_id(end_of_text)
         self.vocabulary: int = max(core.get_vocab(with_added_tokens=True).values()) + 1
         """Ids are below this."""
-        self._pieces = PieceEncoder(self.encode_batch) if cuts_by_line_pattern(core) else None
+        self._pieces = PieceEncoder(self._merge) if cuts_by_line_pattern(core) else None
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.core.encode(text, add_special_tokens=False).ids
@@ -69,6 +73,18 @@ class Tokenizer:
         if self._pieces:
             return self._pieces.encode(texts)
         return (np.array(ids, np.uint32) for ids in self.encode_batch(texts))
+
+    def _merge(self, pieces: list[str]) -> list[list[int]]:
+        """The ids of pieces of LINE_PATTERN: the model alone merges a piece in a third of the whole pipeline's time.
+
+        What is not ASCII was left uncut and takes the long way.
+        """
+        merge, foreign = self.core.model.tokenize, [piece for piece in pieces if not piece.isascii()]
+        uncut = iter(self.encode_batch(foreign) if foreign else ())
+        return [
+            [token.id for token in merge(piece.translate(BYTE_LETTERS))] if piece.isascii() else next(uncut)
+            for piece in pieces
+        ]
 
     def encode_pair(self, prompt: str, completion: str) -> tuple[list[int], list[int]]:
         """Prompt and completion encoded apart: no token crosses from one to the other, in training as in use."""
