@@ -38,7 +38,7 @@ def generate(
     for start in range(0, len(order), sampling.batch_size):
         chosen = order[start : start + sampling.batch_size]
         dice = [random.Random(seeds[i] if seeds else 0) for i in chosen]
-        batch = _Batch(model, tokenizer, sampling, [encoded[i] for i in chosen], dice)
+        batch = Batch(model, tokenizer, sampling, [encoded[i] for i in chosen], dice)
         found |= dict(zip(chosen, batch.completions(), strict=True))
     return [found[i] for i in range(len(prompts))]
 
@@ -49,7 +49,7 @@ def stream(model: Phi, tokenizer: Tokenizer, prompt: str, sampling: Sampling, se
     What may be the beginning of a stop string, or of a character, is held back until it is known.
     """
     encoded = _encoded(model, tokenizer, [prompt], sampling)
-    batch = _Batch(model, tokenizer, sampling, encoded, [random.Random(seed)])
+    batch = Batch(model, tokenizer, sampling, encoded, [random.Random(seed)])
     shown = 0
     for _ in batch.steps():
         text = batch.completion(0).text
@@ -77,7 +77,7 @@ def _encoded(model: Phi, tokenizer: Tokenizer, prompts: Sequence[str], sampling:
     return [[tokenizer.end_of_text, *ids][-room:] for ids in tokenizer.encode_batch(prompts)]
 
 
-class _Batch:
+class Batch:
     """Sequences that are written together, one token each a step."""
 
     def __init__(
