@@ -16,11 +16,11 @@ MAX_DEPTH = 100
 
 
 class Broken(ValueError):
-    """It cannot be read; `nothing` where not even a beginning was there."""
+    """It cannot be read from `at` on; `meant` where it was surely meant to be JSON."""
 
-    def __init__(self, message: str, nothing: bool = False) -> None:
+    def __init__(self, message: str, at: int, meant: bool) -> None:
         super().__init__(message)
-        self.nothing = nothing
+        self.at, self.meant = at, meant
 
 
 class _CutOff(Exception):
@@ -34,7 +34,7 @@ def read_lenient(text: str, start: int, truncated: bool) -> tuple[Any, int, set[
     (a cut string is kept as far as it goes).
     """
     reader = _Reader(text, start, truncated)
-    value = reader.value(0)
+    value = reader.value(0, "")
     return value, reader.at, reader.notes
 
 
@@ -43,24 +43,28 @@ class _Reader:
     text: str
     at: int
     truncated: bool
+    meant: bool = False
+    """An object has a key and a colon: that is no prose in braces."""
     notes: set[str] = field(default_factory=set)
 
-    def value(self, depth: int) -> Any:
+    def value(self, depth: int, closer: str) -> Any:
+        """The value here, inside something that `closer` ends."""
         if depth > MAX_DEPTH:
-            raise Broken(f"nested deeper than {MAX_DEPTH}")
+            self.meant = True
+            raise self.broken(f"nested deeper than {MAX_DEPTH}")
         sign = self.peek()
         if sign == "{":
             return self.object(depth)
         if sign == "[":
             return self.array(depth)
         if sign in QUOTES:
-            return self.string()
+            return self.string(f",{closer}")
         if number := NUMBER.match(self.text, self.at):
             return self.number(number)
         word = WORD.match(self.text, self.at)
         if word is None or word[0] not in WORDS:
             if word is not None and word.end() == len(self.text):
-                raise _CutOff if self.truncated else Broken("it breaks off")
+                raise self.cut()
             raise self.broken("expected a value")
         self.at = word.end()
         if word[0] not in ("true", "false", "null"):
@@ -76,7 +80,8 @@ class _Reader:
                 if self.peek() != ":":
                     raise self.broken(f"expected ':' after {key!r}")
                 self.at += 1
-                found[key] = self.value(depth + 1)
+                self.meant = True
+                found[key] = self.value(depth + 1, "}")
                 self.comma("}")
             self.at += 1
         except _CutOff:
@@ -88,7 +93,7 @@ class _Reader:
         self.at += 1
         try:
             while self.peek() != "]":
-                found.append(self.value(depth + 1))
+                found.append(self.value(depth + 1, "]"))
                 self.comma("]")
             self.at += 1
         except _CutOff:
@@ -101,7 +106,7 @@ class _Reader:
 
     def key(self) -> str:
         if self.peek() in QUOTES:
-            return self.string()
+            return self.string(":")
         word = WORD.match(self.text, self.at)
         if word is None:
             raise self.broken("expected a key")
@@ -123,12 +128,13 @@ class _Reader:
 
     def number(self, found: re.Match[str]) -> int | float:
         if found.end() == len(self.text):
-            raise _CutOff if self.truncated else Broken("it breaks off")
+            raise self.cut()
         self.at = found.end()
         digits = found[0]
         return int(digits) if re.fullmatch(r"[-+]?\d+", digits) else float(digits)
 
-    def string(self) -> str:
+    def string(self, after: str) -> str:
+        """The text up to a quote that is followed by one of `after`, by another quote, or by a new line."""
         opener = self.text[self.at]
         closer = QUOTES[opener]
         if opener != '"':
@@ -137,21 +143,21 @@ class _Reader:
         parts: list[str] = []
         while self.at < len(self.text):
             sign = self.text[self.at]
-            if sign == closer and not self.inside():
+            if sign == closer and not self.inside(after):
                 self.at += 1
                 return "".join(parts)
             parts.append(self.escape() if sign == "\\" else self.plain(sign))
         if not self.truncated:
-            raise Broken("it breaks off inside a string")
+            raise Broken("it breaks off inside a string", len(self.text), meant=True)
         self.notes.add("truncated")
         return "".join(parts)
 
-    def inside(self) -> bool:
+    def inside(self, after: str) -> bool:
         """Whether this quote stands in the middle of a text, as apostrophes and unescaped quotes do."""
         blanks = SPACE.match(self.text, self.at + 1)
-        after = blanks.end() if blanks else self.at + 1
-        sign = self.text[after : after + 1]
-        if sign in ",:]}" or sign in QUOTES or (blanks and "\n" in blanks[0]):
+        next_at = blanks.end() if blanks else self.at + 1
+        sign = self.text[next_at : next_at + 1]
+        if sign in after or sign in QUOTES or (blanks and "\n" in blanks[0]):
             return False
         self.notes.add("quotes")
         return True
@@ -191,9 +197,12 @@ class _Reader:
                 self.notes.add("comments")
             self.at = space.end()
         if self.at >= len(self.text):
-            raise _CutOff if self.truncated else Broken("it breaks off")
+            raise self.cut()
         return self.text[self.at]
+
+    def cut(self) -> Exception:
+        return _CutOff() if self.truncated else Broken("it breaks off", len(self.text), meant=True)
 
     def broken(self, what: str) -> Broken:
         line = self.text.count("\n", 0, self.at) + 1
-        return Broken(f"{what} in line {line} at {self.text[self.at : self.at + 20]!r}")
+        return Broken(f"{what} in line {line} at {self.text[self.at : self.at + 20]!r}", self.at, self.meant)

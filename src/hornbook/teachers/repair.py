@@ -30,8 +30,8 @@ class Parsed:
 def parse_json_answer(text: str) -> Parsed | Failed:
     """The JSON in an answer; Failed with no_json or broken_json, whose detail ends with the raw text.
 
-    An object or array is looked for as it stands, in code fences, then in prose; a whole one comes before
-    one that has to be closed where the text broke off ("truncated" is then among what was mended).
+    An object or array is looked for as it stands, in code fences, then in prose: the longest, as a rule the one that
+    was asked for. Where the text broke off inside one, it is closed there ("truncated" is then among what was mended).
     """
     try:
         return Parsed(orjson.loads(text), text)
@@ -42,29 +42,41 @@ def parse_json_answer(text: str) -> Parsed | Failed:
     for truncated in (False, True):
         for place, mended in places:
             try:
-                return _find(place, text, mended, truncated)
+                found = _find(place, text, mended, truncated)
             except Broken as error:
                 problem = problem or error
-    if problem is None or problem.nothing:
+                continue
+            if found:
+                return found
+    if problem is None:
         return Failed("no_json", f"no JSON object or array in it: {text}")
     return Failed("broken_json", f"{problem}: {text}")
 
 
-def _find(place: str, raw: str, mended: tuple[str, ...], truncated: bool) -> Parsed:
-    """The first object or array in `place` that can be read."""
-    problem = Broken("no JSON", nothing=True)
-    for number, start in enumerate(OPENERS.finditer(place)):
-        if number == MAX_STARTS:
+def _find(place: str, raw: str, mended: tuple[str, ...], truncated: bool) -> Parsed | None:
+    """The longest object or array in `place`; None where there is none, Broken where one cannot be read."""
+    found: list[tuple[int, Any, set[str]]] = []
+    problem: Broken | None = None
+    at = 0
+    for _ in range(MAX_STARTS):
+        start = OPENERS.search(place, at)
+        if start is None:
             break
         try:
-            value, end, notes = read_lenient(place, start.start(), truncated)
+            value, at, notes = read_lenient(place, start.start(), truncated)
         except Broken as error:
-            problem = problem if not problem.nothing else error
+            if error.meant:
+                raise
+            problem, at = problem or error, max(error.at, start.end())
             continue
-        prose = place[: start.start()].strip() or place[end:].strip()
-        found = {*mended, *notes, *(("prose",) if prose else ())}
-        return Parsed(value, raw, tuple(sorted(found)))
-    raise problem
+        prose = place[: start.start()].strip() or place[at:].strip()
+        found.append((at - start.start(), value, {*mended, *notes, *(("prose",) if prose else ())}))
+    if not found and problem:
+        raise problem
+    if not found:
+        return None
+    _, value, notes = max(found, key=lambda one: one[0])
+    return Parsed(value, raw, tuple(sorted(notes)))
 
 
 async def ask_parsed(
