@@ -23,9 +23,16 @@ sources = [{ kind = "folder", path = "CORPUS", name = "corpus" }]
 [dedup]
 [annotate]
 labels = 24
+[again.reworded]
+labels = 8
+prompt = "annotate-again"
 [filter]
 trees = 20
 good_share = 0.4
+keep_share = 0.5
+stratum_share = 0.1
+[filters.random]
+score = "random"
 keep_share = 0.5
 [textbooks]
 pages = 6
@@ -44,6 +51,7 @@ vocabulary = 512
 sample_bytes = 200_000
 [mixes]
 raw = { tokens = 6_400, parts = { dedup = 1.0 } }
+chance = { tokens = 6_400, parts = { "filter.random" = 1.0 } }
 textbook = { tokens = 6_400, parts = { filter = 0.4, textbooks = 0.1, "exercises/corpus" = 0.5 } }
 exercises = { tokens = 6_400, parts = { "exercises/grammar" = 1.0 } }
 [pretrain]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
+from hornbook.filtering.settings import FilterConfig
 from hornbook.stages import (
     annotate,
     decontaminate,
@@ -28,15 +30,16 @@ from hornbook.stages import (
     textbooks,
     tokenizer,
 )
-from hornbook.stages.annotate import AnnotateConfig
+from hornbook.stages.annotate import AgainConfig, AnnotateConfig
 from hornbook.stages.dedup import DedupConfig
 from hornbook.stages.degrade import DegradeConfig
 from hornbook.stages.exercises import ExercisesConfig
-from hornbook.stages.filter import FilterConfig
 from hornbook.stages.finetune import FinetuneConfig
 from hornbook.stages.read import ReadConfig
 from hornbook.stages.textbooks import TextbooksConfig
 from hornbook.teachers import Forecast
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Mix(Config):
@@ -45,7 +48,7 @@ class Mix(Config):
     tokens: int = Field(ge=1)
     """Tokens of one pass; datasets that run short are repeated and the report says how often."""
     parts: dict[str, float]
-    """Dataset (dedup, filter, textbooks, exercises/NAME, degrade/NAME) -> its share of the tokens."""
+    """Dataset (dedup, filter, filter.NAME, textbooks, exercises/NAME, degrade/NAME) -> its share of the tokens."""
 
 
 class Arm(Config):
@@ -68,6 +71,10 @@ class Recipe(Config):
     dedup: DedupConfig | None = None
     annotate: AnnotateConfig | None = None
     filter: FilterConfig | None = None
+    again: dict[Name, AgainConfig] = Field(default_factory=dict)
+    """Second judgings of some of annotate's documents, by name: how far do labels agree?"""
+    filters: dict[Name, FilterConfig] = Field(default_factory=dict)
+    """More filters of the same documents and labels, for control arms; mixes read them as filter.NAME."""
     textbooks: TextbooksConfig | None = None
     exercises: dict[str, ExercisesConfig] = Field(default_factory=dict)
     degrade: dict[str, DegradeConfig] = Field(default_factory=dict)
@@ -84,10 +91,10 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        made = {name for name in ("dedup", "filter", "textbooks") if getattr(self, name)}
-        datasets = {*made, *(f"exercises/{source}" for source in self.exercises)}
+        made = {name for name in ("dedup", "textbooks") if getattr(self, name)}
+        datasets = {*made, *self.all_filters, *(f"exercises/{source}" for source in self.exercises)}
         for name, turned in self.degrade.items():
-            if turned.dataset not in datasets - {"dedup", "filter"}:
+            if turned.dataset not in datasets - {"dedup", *self.all_filters}:
                 raise ValueError(
                     f"degrade.{name} reads {turned.dataset!r}; it can be textbooks or exercises/NAME"
                 )
@@ -111,6 +118,9 @@ class Recipe(Config):
             needs += [(f"exercises.{name}", "dedup")] if config.source == "corpus" else []
             needs += [(f"exercises.{name}", "teacher")] if config.asks_teacher else []
         needs += [("textbooks", "filter")] if _grounds(self) else []
+        needs += [(key, "dedup") for key in self.all_filters]
+        needs += [(key, "annotate") for key, config in self.all_filters.items() if config.learns]
+        needs += [("again", "annotate")] if self.again else []
         needs += [(f"arms.{name}", "finetune") for name, arm in self.arms.items() if arm.finetune]
         for name, needed in needs:
             if not getattr(self, needed):
@@ -118,12 +128,40 @@ class Recipe(Config):
                 raise ValueError(f"[{name}] needs {what}, which this recipe does not have")
         return self
 
+    @model_validator(mode="after")
+    def _models_come_before_what_they_judge(self) -> Self:
+        for key, config in self.all_filters.items():
+            for arm in config.arms:
+                if arm not in self.arms:
+                    raise ValueError(
+                        f"{key}.features names the arm {arm!r}; the arms are {', '.join(sorted(self.arms))}"
+                    )
+                late = sorted(self.late & self.mixes[self.arms[arm].mix].parts.keys())
+                if late:
+                    raise ValueError(
+                        f"{key} judges by the model of arm {arm!r}, whose mix reads {late[0]}, which is made after a "
+                        "pretraining itself; name an arm that reads no such dataset"
+                    )
+        return self
+
+    @property
+    def all_filters(self) -> dict[str, FilterConfig]:
+        """Step key -> each filter of the recipe."""
+        plain = {"filter": self.filter} if self.filter else {}
+        return {**plain, **{f"filter.{name}": config for name, config in self.filters.items()}}
+
+    @property
+    def late(self) -> set[str]:
+        """The datasets that are made after a pretraining: filters that judge by its model, and what follows them."""
+        late = {key for key, config in self.all_filters.items() if config.arms}
+        late |= {"textbooks"} if _grounds(self).get("documents") in late else set()
+        return late | {f"degrade/{name}" for name, turned in self.degrade.items() if turned.dataset in late}
+
 
 NEEDS = (
     ("dedup", "read"),
     ("annotate", "dedup"),
     ("annotate", "teacher"),
-    ("filter", "annotate"),
     ("textbooks", "teacher"),
 )
 """A section of a recipe -> what it cannot do without."""
@@ -144,8 +182,8 @@ class Stage:
 STAGES: dict[str, Stage] = {
     "read": Stage(read.run, identity=read.identity),
     "dedup": Stage(dedup.run, version=2),
-    "annotate": Stage(annotate.run, identity=annotate.identity, asks=annotate.asks),
-    "filter": Stage(filter.run),
+    "annotate": Stage(annotate.run, version=2, identity=annotate.identity, asks=annotate.asks),
+    "filter": Stage(filter.run, version=2, identity=filter.identity),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),
@@ -172,14 +210,29 @@ class Step:
 
     @property
     def stage(self) -> str:
-        return self.key.split("/")[0]
+        return self.key.partition("/")[0].partition(".")[0]
 
 
 def steps(recipe: Recipe) -> list[Step]:
     """Every step of a recipe, each after the steps that it reads."""
-    found = [*_curation(recipe), *_training(recipe)]
+    found = _in_order([*_curation(recipe), *_training(recipe)])
     config = report.ReportConfig(recipe=recipe.model_dump(mode="json"))
     return [*found, Step("report", config, {step.key: step.key for step in found}, recipe.seed)]
+
+
+def _in_order(made: list[Step]) -> list[Step]:
+    """The same steps, each after those it reads: only a filter that judges by a model of the recipe has to wait."""
+    order = TopologicalSorter({step.key: list(step.inputs.values()) for step in made})
+    order.prepare()
+    waiting = {step.key: step for step in made}
+    ready: set[str] = set()
+    found: list[Step] = []
+    while waiting:
+        ready |= set(order.get_ready())
+        first = next(key for key in waiting if key in ready)
+        found.append(waiting.pop(first))
+        order.done(first)
+    return found
 
 
 def _curation(recipe: Recipe) -> list[Step]:
@@ -189,10 +242,14 @@ def _curation(recipe: Recipe) -> list[Step]:
         ("read", recipe.read, {}, ""),
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
-        ("filter", recipe.filter, {"documents": "dedup", "labels": "annotate"}, ""),
+        *((key, config, _judging(config), "") for key, config in recipe.all_filters.items()),
         ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
     ]
     made = [Step(key, config, inputs, seed, asks) for key, config, inputs, asks in wanted if config]
+    for name, again in recipe.again.items():
+        assert recipe.annotate is not None  # _has_what_it_needs
+        judging, asked = again.instead_of(recipe.annotate), again.teacher or teacher
+        made.append(Step(f"annotate.{name}", judging, {"documents": "annotate"}, seed + 1, asked))
     for source, config in recipe.exercises.items():
         inputs = {"documents": "dedup"} if config.source == "corpus" else {}
         asks = teacher if config.asks_teacher else ""
@@ -208,15 +265,22 @@ def _curation(recipe: Recipe) -> list[Step]:
     return made
 
 
+def _judging(config: FilterConfig) -> dict[str, str]:
+    """What a filter reads: a plain baseline no labels, and one that judges by models of the recipe those."""
+    models = {f"{filter.CHECKPOINT}{arm}": f"pretrain/{arm}" for arm in config.arms}
+    return {"documents": "dedup", **({"labels": "annotate"} if config.learns else {}), **models}
+
+
 def _grounds(recipe: Recipe) -> dict[str, str]:
     """What textbook pages are grounded in, where a share of them is."""
     return {"documents": "filter"} if recipe.textbooks and recipe.textbooks.grounded_share else {}
 
 
 def _training(recipe: Recipe) -> list[Step]:
-    """One tokenizer for all mixes, then each arm."""
+    """One tokenizer for all mixes, trained on what needs no model of the recipe, then each arm."""
     parts = {dataset: f"decontaminate/{dataset}" for dataset in _datasets(recipe)}
-    made = [Step("tokenizer", recipe.tokenizer, {f"part.{d}": key for d, key in parts.items()}, recipe.seed)]
+    early = {f"part.{d}": key for d, key in parts.items() if d not in recipe.late}
+    made = [Step("tokenizer", recipe.tokenizer, early, recipe.seed)]
     for name, mix in recipe.mixes.items():
         config = pack.PackConfig(parts=mix.parts, tokens=mix.tokens, row_tokens=recipe.row_tokens)
         inputs = {"tokenizer": "tokenizer", **{f"part.{d}": parts[d] for d in sorted(mix.parts)}}

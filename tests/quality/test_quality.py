@@ -8,10 +8,32 @@ import numpy as np
 import pytest
 
 from hornbook.quality.features import NGRAM_BUCKETS, beginning, from_statistics, side_by_side, token_ngrams
-from hornbook.quality.forest import Forest, ForestShape, learn
-from hornbook.quality.trust import calibration, out_of_fold_scores, trust
+from hornbook.quality.forest import (
+    LEARNERS,
+    Good,
+    Judge,
+    Scores,
+    Shape,
+    calibrated,
+    learn_boosting,
+    learn_forest,
+    learn_linear,
+    sigmoid,
+    to_logit,
+)
+from hornbook.quality.trust import (
+    average_precision,
+    calibration,
+    calibration_error,
+    cross_calibrated,
+    learning_curve,
+    out_of_fold,
+    roc_auc,
+    splits,
+    trust,
+)
 
-SHAPE = ForestShape(trees=40, leaf_documents=2)
+SHAPE = Shape(trees=40, leaf_documents=2)
 
 
 @pytest.fixture(scope="module")
@@ -21,30 +43,70 @@ def noisy() -> tuple[np.ndarray, np.ndarray]:
     return matrix, matrix[:, 0] + 0.3 * random.normal(size=200) > 0.2
 
 
-def test_scores_are_those_of_scikit_learn_also_after_saving(
-    noisy: tuple[np.ndarray, np.ndarray], tmp_path: Path
+def _unseen(matrix: np.ndarray, good: Good, groups: list[str], learner: str = "forest") -> Scores:
+    return out_of_fold(LEARNERS[learner], matrix, good, splits(good, groups, 0), SHAPE, 0)
+
+
+def test_scores_are_those_of_scikit_learn(noisy: tuple[np.ndarray, np.ndarray]) -> None:
+    """The tables say what the estimators say that they were taken from."""
+    from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+
+    matrix, good = noisy
+    unseen = np.random.default_rng(4).normal(size=(500, 6)).astype(np.float32)
+    forest = RandomForestClassifier(40, min_samples_leaf=2, class_weight="balanced", random_state=1)
+    ours = learn_forest(matrix, good, SHAPE, 1).scores(unseen)
+    np.testing.assert_allclose(ours, forest.fit(matrix, good).predict_proba(unseen)[:, 1], atol=1e-12)
+    boosting = GradientBoostingClassifier(
+        n_estimators=40,
+        learning_rate=0.05,
+        max_depth=3,
+        min_samples_leaf=2,
+        subsample=0.5,
+        max_features="sqrt",
+        random_state=1,
+    )
+    ours = learn_boosting(matrix, good, SHAPE, 1).scores(unseen)
+    np.testing.assert_allclose(ours, boosting.fit(matrix, good).predict_proba(unseen)[:, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_judge_is_the_same_after_saving_and_for_any_number_of_threads(
+    learner: str, noisy: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     matrix, good = noisy
-    learnt = learn(matrix, good, SHAPE, seed=1)
-    Forest.of(learnt).save(tmp_path / "forest.safetensors")
-    unseen = np.random.default_rng(4).normal(size=(500, 6)).astype(np.float32)
-    loaded = Forest.load(tmp_path / "forest.safetensors")
-    np.testing.assert_allclose(loaded.scores(unseen), learnt.predict_proba(unseen)[:, 1], atol=1e-12)
+    for name, seed, threads in (("a", 1, 1), ("b", 1, 2), ("c", 2, 1)):
+        learnt = LEARNERS[learner](matrix, good, Shape(40, 2, threads), seed)
+        Judge(learner, learnt, 0.5, -0.1).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert ((tmp_path / "a").read_bytes() == (tmp_path / "c").read_bytes()) == (learner == "linear")
+    kept, loaded = Judge(learner, learnt, 0.5, -0.1), Judge.load(tmp_path / "c")
+    assert (kept.scores(matrix) == loaded.scores(matrix)).all()
+    assert loaded.learnt.importances().sum() == pytest.approx(1)
 
 
-def test_same_seed_same_bytes_other_seed_other_forest(
-    noisy: tuple[np.ndarray, np.ndarray], tmp_path: Path
+def test_contributions_add_up_to_the_score_and_name_the_column_that_counts(
+    noisy: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        Forest.of(learn(*noisy, SHAPE, seed)).save(tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
+    matrix, good = noisy
+    forest = learn_forest(matrix, good, SHAPE, 1)
+    start = float(np.mean(forest.value[forest.roots]))
+    linear = learn_linear(matrix, good, SHAPE, 1)
+    boosting = learn_boosting(matrix, good, SHAPE, 1)
+    for row in matrix[:20]:
+        one = row[None]
+        assert start + forest.contributions(row).sum() == pytest.approx(forest.scores(one)[0])
+        said = to_logit(linear.scores(one))[0]
+        assert linear.base[0] + linear.contributions(row).sum() == pytest.approx(said)
+        assert abs(forest.contributions(row)).argmax() == 0
+        assert np.sign(boosting.contributions(row)[0]) == np.sign(row[0] - 0.2) or abs(row[0] - 0.2) < 0.3
 
 
-def test_trust_finds_signal_and_only_signal(noisy: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_trust_finds_signal_and_only_signal(learner: str, noisy: tuple[np.ndarray, np.ndarray]) -> None:
     matrix, good = noisy
     groups = [f"package{n % 20}" for n in range(len(good))]
-    signal = trust(out_of_fold_scores(matrix, good, groups, SHAPE, 0), good, matrix[:, 0], 0)
-    blind = trust(out_of_fold_scores(matrix[:, 1:], good, groups, SHAPE, 0), good, matrix[:, 0], 0)
+    signal = trust(_unseen(matrix, good, groups, learner), good, matrix[:, 0], 0)
+    blind = trust(_unseen(matrix[:, 1:], good, groups, learner), good, matrix[:, 0], 0)
     value, low, high = signal["roc_auc"]
     assert low < value < high
     assert low > 0.85
@@ -59,19 +121,53 @@ def test_a_column_that_only_names_the_package_does_not_help() -> None:
     good = random.permutation(20)[package] % 2 == 0
     matrix = package[:, None].astype(np.float32)
     seen = np.char.add("file", np.arange(120).astype(str)).tolist()
-    leaking = trust(out_of_fold_scores(matrix, good, seen, SHAPE, 0), good, good.astype(float), 0)
-    guarded = trust(
-        out_of_fold_scores(matrix, good, package.astype(str).tolist(), SHAPE, 0), good, good.astype(float), 0
-    )
-    assert leaking["roc_auc"][0] > 0.95
-    assert guarded["roc_auc"][0] < 0.7
+    assert roc_auc(_unseen(matrix, good, seen), good) > 0.95
+    assert roc_auc(_unseen(matrix, good, package.astype(str).tolist()), good) < 0.7
 
 
 @pytest.mark.parametrize("groups", [["one"] * 20, [f"p{n % 2}" for n in range(20)], ["most"] * 19 + ["last"]])
 def test_few_groups_still_score_every_document(groups: list[str]) -> None:
     matrix = np.arange(20, dtype=np.float32)[:, None]
-    scores = out_of_fold_scores(matrix, matrix[:, 0] > 9, groups, SHAPE, 0)
+    scores = _unseen(matrix, matrix[:, 0] > 9, groups)
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_areas_and_precisions_are_those_of_scikit_learn_ties_too() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        scores, good = random.random(60).round(1), random.random(60) > 0.6
+        assert roc_auc(scores, good) == pytest.approx(roc_auc_score(good, scores))
+        assert average_precision(scores, good) == pytest.approx(average_precision_score(good, scores))
+
+
+def test_calibration_finds_the_line_that_the_scores_were_bent_by() -> None:
+    random = np.random.default_rng(1)
+    probability = random.random(20_000)
+    good = random.random(20_000) < probability
+    bent = sigmoid(0.4 * to_logit(probability) + 1.0)
+    slope, offset = calibrated(bent, good)
+    assert (slope, offset) == (pytest.approx(2.5, rel=0.05), pytest.approx(-2.5, rel=0.1))
+    parts = splits(good[:400], [str(n % 40) for n in range(400)], 0)
+    mended = cross_calibrated(bent[:400], good[:400], parts)
+    assert calibration_error(mended, good[:400]) < 0.1 < calibration_error(bent[:400], good[:400])
+
+
+def test_calibration_never_turns_the_order_round() -> None:
+    scores = np.linspace(0.1, 0.9, 50)
+    slope, _ = calibrated(scores, scores < 0.5)
+    assert slope > 0
+
+
+def test_a_learning_curve_rises_and_ends_at_all_labels(noisy: tuple[np.ndarray, np.ndarray]) -> None:
+    matrix, good = noisy
+    groups = [f"package{n % 20}" for n in range(len(good))]
+    parts = splits(good, groups, 0)
+    curve = learning_curve(learn_forest, matrix, good, parts, SHAPE, 0)
+    assert [row["labels"] for row in curve] == [20, 40, 80, 160]
+    assert curve[-1]["roc_auc"] == pytest.approx(roc_auc(_unseen(matrix, good, groups), good))
+    assert curve[-1]["roc_auc"] > curve[0]["highest"]
 
 
 def test_constant_scores_have_no_correlation_and_chance_auc() -> None:

@@ -14,9 +14,10 @@ from hornbook.core.records import Document, documents_table
 from hornbook.core.shards import read_json, read_table, shard_name, shards, write_shard
 from hornbook.core.tools import Tools
 from hornbook.core.workers import Pool
+from hornbook.filtering.settings import FilterConfig
 from hornbook.stages import filter as stage
 
-CONFIG = stage.FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
+CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
 
 
 def _document(number: int) -> Document:
@@ -39,13 +40,14 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
     return {"documents": tmp_path / "documents", "labels": tmp_path / "labels"}
 
 
-def _run(config: stage.FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> dict[str, float]:
+def _run(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> dict[str, float]:
     out.mkdir(parents=True, exist_ok=True)
     return dict(stage.run(config, inputs, out, tools))
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "timing.json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_keeps_the_documented_and_says_why_the_rest_went(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -83,9 +85,12 @@ def test_one_or_two_workers_and_a_lost_shard_give_the_same_bytes(
 
 
 def test_ngrams_and_a_fixed_score(inputs: dict[str, Path], tmp_path: Path) -> None:
-    config = stage.FilterConfig(good_label=1.0, min_score=0.5, features=["statistics", "ngrams"], trees=30)
+    config = FilterConfig(good_label=1.0, min_score=0.5, features=["statistics", "ngrams"], trees=30)
     counts = _run(config, inputs, tmp_path / "out", Tools())
-    assert counts["kept"] == 60
+    kept = pa.concat_tables(read_table(path) for path in shards(tmp_path / "out"))
+    assert 30 < counts["kept"] <= 60
+    assert all("def add_" in text for text in kept["text"].to_pylist())
+    assert min(kept["score"].to_pylist()) >= 0.5
 
 
 def test_no_documents_is_an_empty_result(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_no_documents_is_an_empty_result(inputs: dict[str, Path], tmp_path: Path
 
 def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"0 of 20 labels are at least 9.*good_label"):
-        _run(stage.FilterConfig(good_label=9.0, keep_share=0.5), inputs, tmp_path / "a", Tools())
+        _run(FilterConfig(good_label=9.0, keep_share=0.5), inputs, tmp_path / "a", Tools())
     few = documents_table([_document(n) for n in range(4)]).append_column("label", pa.array([1.0, 0, 1, 0]))
     write_shard(tmp_path / "few", shard_name(0), few)
     with pytest.raises(StageError, match=r"4 labelled documents.*at least 10"):
@@ -106,23 +111,31 @@ def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_p
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"good_share": 0.5}, "exactly one of keep_share and min_score"),
+        ({"good_share": 0.5}, "exactly one of keep_share, min_score and keep_tokens"),
         (
             {"good_share": 0.5, "good_label": 3.0, "keep_share": 0.2},
             "exactly one of good_share and good_label",
         ),
         ({"good_share": 0.5, "keep_share": 0.2, "features": ["vibes"]}, "'vibes'; known: statistics, ngrams"),
+        ({"good_share": 0.5, "keep_share": 0.2, "features": ["hidden"]}, "say which: hidden:<a folder or"),
+        (
+            {"good_share": 0.5, "keep_share": 0.2, "features": ["hidden:owner/model"]},
+            "a Hub id needs its revision: hidden:owner/model@<commit>",
+        ),
+        ({"good_share": 0.5, "keep_share": 0.2, "features": ["ngrams:x"]}, "ngrams takes no name"),
+        ({"good_share": 0.5, "keep_share": 0.2, "stratum_share": 0.3}, "0.3 is more than keep_share 0.2"),
+        ({"score": "random", "keep_share": 0.2, "keep_tokens": 9}, "exactly one of keep_share"),
         ({"good_share": 0.5, "keep_share": 1.2}, "keep_share is 1.2; it should be less than or equal to 1"),
     ],
 )
 def test_a_config_that_cannot_mean_one_thing_is_refused(values: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        parse(stage.FilterConfig, json.loads(json.dumps(values)), "recipe.toml [filter]")
+        parse(FilterConfig, json.loads(json.dumps(values)), "recipe.toml [filter]")
 
 
 def test_the_forest_judges_no_more_than_the_excerpt(inputs: dict[str, Path], tmp_path: Path) -> None:
     """What stands behind the excerpt changes no score."""
-    config = stage.FilterConfig(good_share=0.5, keep_share=0.4, trees=30, excerpt_chars=50)
+    config = FilterConfig(good_share=0.5, keep_share=0.4, trees=30, excerpt_chars=50)
     head = "x = 1\n" * 8
     write_shard(
         tmp_path / "two",
@@ -132,3 +145,69 @@ def test_the_forest_judges_no_more_than_the_excerpt(inputs: dict[str, Path], tmp
     _run(config, {**inputs, "documents": tmp_path / "two"}, tmp_path / "out", Tools())
     scores = read_table(tmp_path / "out" / "scores" / "kept" / shard_name(0))["score"].to_pylist()
     assert scores[0] == scores[1]
+
+
+def test_the_report_has_what_it_tells(inputs: dict[str, Path], tmp_path: Path) -> None:
+    _run(CONFIG, inputs, tmp_path / "out", Tools(seed=5))
+    quality = read_json(tmp_path / "out" / "quality.json")
+    assert set(quality["learners"]) == {"forest", "linear", "gradient_boosting"}
+    assert all(0 <= row["roc_auc"] <= 1 for row in quality["learning_curve"])
+    assert quality["importance_by_set"] == {"statistics": pytest.approx(1, abs=1e-4)}
+    effects = quality["effects"]
+    assert effects["all"]["documents"] == 120
+    assert effects["kept"]["documents"] == 48
+    for baseline in ("random", "comment_density"):
+        assert 0 < effects[baseline]["bytes"] <= effects["kept"]["bytes"]
+    assert sum(effects["all"]["topic"].values()) == effects["all"]["bytes"]
+    against = quality["against"]
+    assert against["judge"][0] > against["random"][0]
+    assert against["share"] == pytest.approx(effects["kept"]["bytes"] / effects["all"]["bytes"])
+    costs = read_json(tmp_path / "out" / "features" / "timing.json")
+    assert costs["documents"] == 20
+    assert costs["seconds"]["statistics"] > 0
+
+
+@pytest.mark.parametrize("score", ["linear", "gradient_boosting"])
+def test_the_rivals_of_the_forest_keep_the_documented_too(
+    score: str, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"score": score})
+    _run(config, inputs, tmp_path / "out", Tools(seed=5))
+    kept = pa.concat_tables(read_table(path) for path in shards(tmp_path / "out"))
+    assert all("def add_" in text for text in kept["text"].to_pylist())
+
+
+def test_plain_baselines_need_no_labels(inputs: dict[str, Path], tmp_path: Path) -> None:
+    """Tables hold no comment, functions a docstring; chance keeps as many bytes of either."""
+    documents = {"documents": inputs["documents"]}
+    dense = FilterConfig(score="comment_density", keep_share=0.4)
+    assert _run(dense, documents, tmp_path / "dense", Tools(seed=5))["kept"] == 48
+    kept = pa.concat_tables(read_table(path) for path in shards(tmp_path / "dense"))
+    assert all("def add_" in text for text in kept["text"].to_pylist())
+    chance = FilterConfig(score="random", keep_tokens=2_000, bytes_per_token=2.5)
+    _run(chance, documents, tmp_path / "chance", Tools(seed=5))
+    kept = pa.concat_tables(read_table(path) for path in shards(tmp_path / "chance"))
+    assert 4_500 < sum(len(text.encode()) for text in kept["text"].to_pylist()) <= 5_000
+    assert 0 < sum("def add_" in text for text in kept["text"].to_pylist()) < len(kept)
+    assert "learners" not in read_json(tmp_path / "chance" / "quality.json")
+
+
+def test_of_every_package_some_are_kept(inputs: dict[str, Path], tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"strata": "origin", "stratum_share": 0.1, "keep_share": 0.2})
+    only = [_document(n) for n in range(1, 60, 2)]
+    lonely = [Document(d.text, d.source, d.kind, {"package": "tables"}) for d in only]
+    write_shard(inputs["documents"], shard_name(4), lonely)
+    _run(config, inputs, tmp_path / "out", Tools(seed=5))
+    kept = pa.concat_tables(read_table(path) for path in shards(tmp_path / "out"))
+    packages = [json.loads(meta)["package"] for meta in kept["meta"].to_pylist()]
+    assert packages.count("tables") == 3
+    assert len(packages) == 30
+
+
+def test_a_shard_that_cannot_be_scored_is_missing_and_said(inputs: dict[str, Path], tmp_path: Path) -> None:
+    table = read_table(inputs["documents"] / "kept" / shard_name(3))
+    broken = table.set_column(4, "meta", pa.array(["{"] * len(table)))
+    write_shard(inputs["documents"], shard_name(3), broken)
+    counts = _run(CONFIG, inputs, tmp_path / "out", Tools(seed=5))
+    assert counts["shards_failed"] == 1
+    assert counts["kept"] + counts["dropped"] == 90

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import math
-
 from hornbook.text.code import (
-    code_statistics,
     imported_modules,
     parse,
     self_contained_functions,
@@ -130,32 +127,3 @@ def test_foreign_code_that_warns_or_breaks_is_silent() -> None:
 
 def test_imported_modules_are_top_level_names_of_absolute_imports() -> None:
     assert imported_modules(MODULE) == {"os", "math", "collections", "numpy"}
-
-
-def test_statistics_have_the_same_finite_keys_for_any_text() -> None:
-    texts = [MODULE, "", "not python (", "\0", "x" * 50_000, "é = 1\n" * 3, MODULE * 50]
-    rows = [code_statistics(text) for text in texts]
-    assert len({tuple(row) for row in rows}) == 1
-    assert all(math.isfinite(value) for row in rows for value in row.values())
-    assert [row["parses"] for row in rows] == [1, 1, 0, 0, 1, 1, 1]
-
-
-def test_statistics_tell_documented_code_from_data() -> None:
-    documented = code_statistics(MODULE)
-    data = code_statistics("TABLE = {" + ", ".join(f"'{n:x}': {n}" for n in range(3_000)) + "}\n")
-    assert documented["documented_share"] > 0.5
-    assert documented["node_function_share"] > data["node_function_share"]
-    assert data["node_literal_share"] > 0.4 > documented["node_literal_share"]
-    assert data["line_chars_max"] > 10_000
-    nested = code_statistics(
-        "def f():\n    for a in b:\n        if a:\n            while a:\n                a()\n"
-    )
-    assert nested["nesting_max"] == 4
-
-
-def test_statistics_of_a_long_file_read_its_beginning() -> None:
-    function = "def f(a):\n    '''Say a.'''\n    return a\n\n\n"
-    short, long = code_statistics(function * 300), code_statistics(function * 3_000)
-    assert short["documented_share"] == long["documented_share"] == 1
-    assert abs(short["node_return_share"] - long["node_return_share"]) < 0.001
-    assert long["log_chars"] > short["log_chars"]

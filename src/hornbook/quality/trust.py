@@ -1,30 +1,66 @@
-"""How far a forest's scores can be trusted: out-of-fold scores and what they say about unseen packages."""
+"""How far scores can be trusted: what is said of documents whose package was not learnt from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hornbook.quality.features import Matrix
-from hornbook.quality.forest import Forest, ForestShape, Good, Scores, learn
+from hornbook.quality.forest import Good, Learn, Scores, Shape, calibrated, sigmoid, to_logit
 
 RESAMPLES = 400
+FOLDS = 5
+CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
+"""Of the labels that a fold learns from."""
+CURVE_DRAWS = 2
+"""Different draws of each share below the whole."""
+CURVE_TREES = 60
+"""Enough to see where a curve flattens, and a fifth of the cost."""
+FEWEST_TO_LEARN = 8
+
+Split = tuple[Any, Any]
 
 
-def out_of_fold_scores(
-    matrix: Matrix, good: Good, groups: Sequence[str], shape: ForestShape, seed: int, folds: int = 5
-) -> Scores:
-    """(labelled,) scores, each by a forest that saw no document of the same group.
+def splits(good: Good, groups: Sequence[str], seed: int, folds: int = FOLDS) -> list[Split]:
+    """(rows to learn from, rows to test on), no group on both sides, good ones spread evenly.
 
     Where there are fewer groups than folds, as many folds as groups; with a single group, plain folds.
     """
+    from sklearn.model_selection import KFold, StratifiedGroupKFold
+
+    count = len(set(groups))
+    if count < 2:
+        plain = KFold(min(folds, len(good)), shuffle=True, random_state=seed)
+        return list(plain.split(good))
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer good documents than folds: the folds still hold
+        grouped = StratifiedGroupKFold(min(folds, count), shuffle=True, random_state=seed)
+        return list(grouped.split(good, good, groups))
+
+
+def out_of_fold(
+    learn: Learn, matrix: Matrix, good: Good, parts: Sequence[Split], shape: Shape, seed: int
+) -> Scores:
+    """(labelled,) scores, each by what was learnt without any document of its group; not calibrated."""
     scores = np.full(len(good), good.mean())
-    for train, test in _splits(good, groups, seed, folds):
+    for train, test in parts:
         if good[train].any() and not good[train].all():
-            scores[test] = Forest.of(learn(matrix[train], good[train], shape, seed)).scores(matrix[test])
+            scores[test] = learn(matrix[train], good[train], shape, seed).scores(matrix[test])
     return scores
+
+
+def cross_calibrated(scores: Scores, good: Good, parts: Sequence[Split]) -> Scores:
+    """Out-of-fold scores as probabilities, each by a line that was fitted on the other folds' scores alone."""
+    found = np.empty(len(scores))
+    for train, test in parts:
+        slope, offset = calibrated(scores[train], good[train])
+        found[test] = sigmoid(slope * to_logit(scores[test]) + offset)
+    return found
 
 
 def trust(scores: Scores, good: Good, labels: Scores, seed: int) -> dict[str, Any]:
@@ -32,17 +68,13 @@ def trust(scores: Scores, good: Good, labels: Scores, seed: int) -> dict[str, An
 
     Intervals hold 95% of bootstrap resamples of the labelled documents.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     measures: dict[str, Callable[[Any], float]] = {
-        "roc_auc": lambda i: float(roc_auc_score(good[i], scores[i])),
-        "average_precision": lambda i: float(average_precision_score(good[i], scores[i])),
-        "rank_correlation": lambda i: float(np.corrcoef(_ranks(scores[i]), _ranks(labels[i]))[0, 1]),
+        "roc_auc": lambda i: roc_auc(scores[i], good[i]),
+        "average_precision": lambda i: average_precision(scores[i], good[i]),
+        "rank_correlation": lambda i: rank_correlation(scores[i], labels[i]),
     }
-    random = np.random.default_rng(seed)
-    draws = [random.integers(0, len(good), len(good)) for _ in range(RESAMPLES)]
-    draws = [draw for draw in draws if good[draw].any() and not good[draw].all()]
-    return {name: _interval(measure, len(good), draws) for name, measure in measures.items()}
+    draws = [draw for draw in resamples(len(good), seed) if good[draw].any() and not good[draw].all()]
+    return {name: interval(measure, len(good), draws) for name, measure in measures.items()}
 
 
 def calibration(scores: Scores, good: Good, bins: int = 5) -> list[dict[str, float]]:
@@ -58,33 +90,77 @@ def calibration(scores: Scores, good: Good, bins: int = 5) -> list[dict[str, flo
     ]
 
 
-def _ranks(values: Scores) -> Scores:
-    """Ranks from 0, equal values at the mean of theirs."""
-    _, kind, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[kind], np.float64)
+def calibration_error(scores: Scores, good: Good, bins: int = 5) -> float:
+    """Expected calibration error: the mean gap between said and true, over `calibration`'s parts."""
+    rows = calibration(scores, good, bins)
+    return sum(row["documents"] * abs(row["mean_score"] - row["good_share"]) for row in rows) / len(scores)
 
 
-def _interval(measure: Callable[[Any], float], count: int, draws: Sequence[Any]) -> list[float | None]:
+def learning_curve(
+    learn: Learn, matrix: Matrix, good: Good, parts: Sequence[Split], shape: Shape, seed: int
+) -> list[dict[str, float]]:
+    """ROC AUC out of fold when only a share of the labels is learnt from: labels, mean, lowest and highest draw."""
+    most = min(len(train) for train, _ in parts)
+    shape = replace(shape, trees=min(shape.trees, CURVE_TREES))
+    found = []
+    for share in CURVE_SHARES:
+        if share * most < FEWEST_TO_LEARN:
+            continue
+        draws = 1 if share == 1 else CURVE_DRAWS
+        reached = [
+            roc_auc(out_of_fold(learn, matrix, good, fewer, shape, seed), good)
+            for draw in range(draws)
+            for fewer in [[(_part(train, share, seed + draw), test) for train, test in parts]]
+        ]
+        row = {"labels": int(share * most), "roc_auc": float(np.mean(reached))}
+        found.append({**row, "lowest": min(reached), "highest": max(reached)})
+    return found
+
+
+def _part(train: Any, share: float, seed: int) -> Any:
+    """A drawn share of the rows, in their order."""
+    count = max(FEWEST_TO_LEARN, int(share * len(train)))
+    return train if share == 1 else np.sort(np.random.default_rng(seed).permutation(train)[:count])
+
+
+def roc_auc(scores: Scores, good: Good) -> float:
+    """The chance that a good document scores above a bad one, ties counted half."""
+    many = int(good.sum())
+    return float((_ranks(scores)[good].sum() - many * (many - 1) / 2) / (many * (len(good) - many)))
+
+
+def average_precision(scores: Scores, good: Good) -> float:
+    """The mean precision at each step of recall, equal scores taken in one step."""
+    kinds, kind = np.unique(-scores, return_inverse=True)
+    found = np.bincount(kind, weights=good, minlength=len(kinds))
+    seen = np.cumsum(np.bincount(kind, minlength=len(kinds)))
+    return float((found * np.cumsum(found) / seen).sum() / good.sum())
+
+
+def rank_correlation(left: Scores, right: Scores) -> float:
+    """Spearman's, equal values at the mean of their ranks; nan where one side is constant."""
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constant scores have no correlation: nan, shown as null
-        value = measure(np.arange(count))
-        values = [measure(draw) for draw in draws]
+        warnings.simplefilter("ignore")
+        return float(np.corrcoef(_ranks(left), _ranks(right))[0, 1])
+
+
+def resamples(count: int, seed: int) -> list[Any]:
+    """Rows of RESAMPLES bootstrap samples."""
+    random = np.random.default_rng(seed)
+    return [random.integers(0, count, count) for _ in range(RESAMPLES)]
+
+
+def interval(measure: Callable[[Any], float], count: int, draws: Sequence[Any]) -> list[float | None]:
+    """[value, low, high] of a measure of rows: 95% of the resamples lie between; None where it has no value."""
+    value = measure(np.arange(count))
+    values = np.array([measure(draw) for draw in draws])
     low, high = np.nanpercentile(values, [2.5, 97.5]) if not np.isnan(values).all() else (np.nan, np.nan)
     return [None if np.isnan(number) else float(number) for number in (value, low, high)]
 
 
-def _splits(good: Good, groups: Sequence[str], seed: int, folds: int) -> list[tuple[Any, Any]]:
-    from sklearn.model_selection import KFold, StratifiedGroupKFold
-
-    count = len(set(groups))
-    if count < 2:
-        plain = KFold(min(folds, len(good)), shuffle=True, random_state=seed)
-        return list(plain.split(good))
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fewer good documents than folds: the folds still hold
-        grouped = StratifiedGroupKFold(min(folds, count), shuffle=True, random_state=seed)
-        return list(grouped.split(good, good, groups))
+def _ranks(values: Scores) -> Scores:
+    """Ranks from 0, equal values at the mean of theirs."""
+    _, kind, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[kind], np.float64)

@@ -6,72 +6,155 @@ import hashlib
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal, Self
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
 from hornbook.core.records import SCHEMA, Document, documents, documents_table, to_json
-from hornbook.core.shards import Counts, read_table, shard_name, shards, write_shard
+from hornbook.core.shards import Counts, read_table, shard_name, shards, write_json, write_shard
 from hornbook.core.tools import Tools
-from hornbook.teachers import Answer, Ask, Failed, FailureCap, Forecast, answer_all, load_prompt
+from hornbook.quality.agreement import agreement
+from hornbook.teachers import (
+    Answer,
+    Ask,
+    Failed,
+    FailureCap,
+    Forecast,
+    Prompt,
+    Teacher,
+    answer_all,
+    load_prompt,
+)
+from hornbook.teachers.repair import ask_parsed
+from hornbook.text.topics import origin
 
 CHOICES = ("Yes", "No")
+POINTS = 5
+PROMPTS = {"yes_no": "annotate", "rubric": "annotate-rubric"}
+
+
+SCHEMA_OF_RUBRIC = to_json(
+    {
+        "type": "object",
+        "properties": {
+            "reason": {"type": "string"},
+            "score": {"type": "integer", "minimum": 0, "maximum": 5},
+        },
+        "required": ["reason", "score"],
+        "additionalProperties": False,
+    }
+)
+AGREEMENT = "agreement.json"
 
 
 class AnnotateConfig(Config):
     """Which documents are judged, on how much of their text, by which question."""
 
+    mode: Literal["yes_no", "rubric"] = "yes_no"
+    """yes_no: the label is the probability of Yes, which a small teacher can give. rubric: 0 to 5 with a reason, for a
+    teacher that can argue."""
+
     labels: int = Field(120, ge=1)
-    """Documents judged; all where there are fewer."""
+    """Documents judged, and so the budget of labels; all documents where there are fewer."""
     excerpt_chars: int = Field(350, ge=50, le=100_000)
     """The teacher sees this much of a document's beginning, cut at the end of a line."""
-    prompt: str = "annotate"
-    """The question: the name of a prompt that comes with hornbook, or a text file with $excerpt in it."""
+    prompt: str = ""
+    """The question: the name of a prompt that comes with hornbook, or a text file with $excerpt in it; empty: the
+    mode's own, annotate or annotate-rubric."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Of a rubric's answers; above 0 the seed matters."""
+    max_answer_tokens: int = Field(160, ge=16)
+    """Of a rubric's answer: its reason is one sentence."""
     max_failed_share: float = Field(0.1, ge=0, le=1)
     """The stage stops when more than this share of the answers could not be had or read."""
 
 
+class AgainConfig(Config):
+    """The same documents judged a second time: how far does an annotator agree with itself, or with another?"""
+
+    labels: int = Field(50, ge=2)
+    """Of the documents that annotate judged, so many are judged again, spread as evenly."""
+    teacher: str = ""
+    """Another model; empty: the recipe's teacher."""
+    prompt: str = ""
+    """Another wording of the question; empty: annotate's."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """Another temperature; unset: annotate's."""
+
+    @model_validator(mode="after")
+    def _asks_something_else(self) -> Self:
+        if not (self.teacher or self.prompt or self.temperature is not None):
+            raise ValueError(
+                "the same question to the same teacher has the same answer: set teacher, prompt or temperature"
+            )
+        return self
+
+    def instead_of(self, first: AnnotateConfig) -> AnnotateConfig:
+        """What the second judging is configured as."""
+        changed = {"labels": self.labels, "prompt": self.prompt or first.prompt}
+        if self.temperature is not None:
+            changed["temperature"] = self.temperature
+        return first.model_copy(update=changed)
+
+
 def identity(config: AnnotateConfig, _cache: Path) -> Mapping[str, str]:
     """The hash of the prompt's text."""
-    return {"prompt": load_prompt(config.prompt, ("excerpt",)).sha256}
+    return {"prompt": _prompt(config).sha256}
+
+
+def _prompt(config: AnnotateConfig) -> Prompt:
+    return load_prompt(config.prompt or PROMPTS[config.mode], ("excerpt",))
 
 
 def asks(config: AnnotateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """What will be asked; stand-ins of the longest excerpts while there are no documents."""
     if "documents" in inputs:
-        return Forecast(_questions(config, draw_sample(inputs["documents"], config.labels, seed)))
+        return Forecast(_questions(config, draw_sample(inputs["documents"], config.labels, seed), seed))
     longest = "x = 1\n" * (config.excerpt_chars // 6)
     stand_ins = [Document(f"# {number}\n{longest}", "", "code") for number in range(config.labels)]
-    return Forecast(_questions(config, stand_ins), "there are no documents yet")
+    return Forecast(_questions(config, stand_ins, seed), "there are no documents yet")
 
 
-def _questions(config: AnnotateConfig, sample: Sequence[Document]) -> list[Ask]:
-    prompt = load_prompt(config.prompt, ("excerpt",))
-    excerpts = (excerpt(document.text, config.excerpt_chars) for document in sample)
-    return [Ask(prompt.fill(excerpt=text), choices=CHOICES) for text in excerpts]
+def _questions(config: AnnotateConfig, sample: Sequence[Document], seed: int) -> list[Ask]:
+    prompt = _prompt(config)
+    asks = [Ask(prompt.fill(excerpt=excerpt(document.text, config.excerpt_chars))) for document in sample]
+    if config.mode == "yes_no":
+        return [replace(ask, choices=CHOICES) for ask in asks]
+    settings: dict[str, Any] = {
+        "max_answer_tokens": config.max_answer_tokens,
+        "schema": SCHEMA_OF_RUBRIC,
+        "temperature": config.temperature,
+        "seed": seed if config.temperature else 0,
+    }
+    return [replace(ask, **settings) for ask in asks]
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A judgement: the probability of Yes or the failure in its place, and what the teacher said, as JSON."""
+    """A judgement: its number or the failure in its place, the teacher's reason, and all it said, as JSON."""
 
     value: float | None
     raw: str
     failed: Failed | None = None
+    reason: str = ""
 
 
 def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
-    """Judge a stratified sample; every sampled document is kept, with columns label, raw and failed.
+    """Judge a stratified sample; every sampled document is kept, with columns label, why, raw and failed.
 
-    `label` is the teacher's probability of Yes among Yes and No (0 to 1), null where there is none: then `failed`
-    names the reason. `raw` holds what the teacher said, as JSON, its log-probabilities included.
+    `label` is the teacher's probability of Yes among Yes and No (0 to 1), or its score (0 to 5) by the rubric, and
+    `why` the reason it gave with that; null where there is none: then `failed` names what went wrong. `raw` holds what
+    the teacher said, as JSON. Documents that carry labels already are judged again: agreement.json says how far the
+    two judgements agree, and `first` is the label they came with.
     """
     assert tools.teacher is not None
     sample = draw_sample(inputs["documents"], config.labels, tools.seed)
@@ -79,21 +162,65 @@ def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: To
         raise StageError(
             f"annotate: no documents in {inputs['documents']} to judge; look at what dedup dropped"
         )
-    questions = _questions(config, sample)
+    questions = _questions(config, sample, tools.seed)
     cap = FailureCap("annotate", len(questions), config.max_failed_share)
     labels: list[Label] = []
-    with tools.teacher() as teacher, tools.progress.bar("judging", len(questions), "documents") as bar:
+    with tools.teacher() as opened, tools.progress.bar("judging", len(questions), "documents") as bar:
+        teacher: Teacher = Asked(opened) if config.mode == "rubric" else opened
         for answer in answer_all(teacher, questions, on_done=lambda _: bar.advance()):
-            labels.append(judge(answer))
+            labels.append(READERS[config.mode](answer))
             if failed := labels[-1].failed:
                 cap.count(failed)
-    return _write(out, sample, labels)
+    first = _first_labels(inputs["documents"])
+    if first:
+        _write_agreement(config, out, [first.get(d.id) for d in sample], labels, tools.seed)
+    return _write(out, sample, labels, first)
 
 
-def judge(answer: Answer | Failed) -> Label:
+@dataclass(frozen=True)
+class Asked:
+    """A teacher whose JSON answers are mended, checked, and asked for once more where they cannot be used."""
+
+    teacher: Teacher
+
+    @property
+    def model(self) -> str:
+        return self.teacher.model
+
+    @property
+    def revision(self) -> str:
+        return self.teacher.revision
+
+    @property
+    def concurrency(self) -> int:
+        return self.teacher.concurrency
+
+    @property
+    def grace_seconds(self) -> float:
+        return self.teacher.grace_seconds
+
+    async def answer(self, ask: Ask) -> Answer | Failed:
+        parsed = await ask_parsed(self.teacher, ask, _checked)
+        return parsed if isinstance(parsed, Failed) else Answer(to_json(parsed.value))
+
+    def close(self) -> None:
+        self.teacher.close()
+
+
+def _checked(value: Any) -> dict[str, Any]:
+    """A rubric's answer; ValueError says what is wrong with it."""
+    if not isinstance(value, dict) or set(value) < {"score", "reason"}:
+        raise ValueError("an object with reason and score is wanted")
+    score = value["score"]
+    if isinstance(score, bool) or not isinstance(score, int) or not 0 <= score <= POINTS:
+        raise ValueError(f"score is {score!r}; it should be a whole number from 0 to {POINTS}")
+    return {"score": score, "reason": str(value["reason"]).strip()}
+
+
+def read_yes_no(answer: Answer | Failed) -> Label:
     """The label in an answer; `unreadable` where neither Yes nor No, or only one, was among the likely words."""
     if isinstance(answer, Failed):
-        return Label(None, to_json({"failed": answer.reason, "detail": answer.detail}), answer)
+        return _failed(answer)
     raw = to_json({"text": answer.text, "logprobs": dict(answer.logprobs)})
     if set(answer.logprobs) < set(CHOICES):
         return Label(
@@ -103,15 +230,59 @@ def judge(answer: Answer | Failed) -> Label:
     return Label(1 / (1 + math.exp(-logit)), raw)
 
 
-def _write(out: Path, sample: Sequence[Document], labels: Sequence[Label]) -> Counts:
+def read_rubric(answer: Answer | Failed) -> Label:
+    """The score and the reason in an answer that `Asked` let through."""
+    if isinstance(answer, Failed):
+        return _failed(answer)
+    found = orjson.loads(answer.text)
+    return Label(float(found["score"]), answer.text, reason=found["reason"])
+
+
+def _failed(answer: Failed) -> Label:
+    return Label(None, to_json({"failed": answer.reason, "detail": answer.detail}), answer)
+
+
+READERS: dict[str, Callable[[Answer | Failed], Label]] = {"yes_no": read_yes_no, "rubric": read_rubric}
+
+
+def _first_labels(folder: Path) -> dict[str, float]:
+    """Document -> the label it carries; none where the documents were never judged."""
+    return {
+        row["id"]: row["label"]
+        for path in shards(folder)
+        if "label" in pq.read_schema(path).names
+        for row in read_table(path, ["id", "label"]).to_pylist()
+        if row["label"] is not None
+    }
+
+
+def _write_agreement(
+    config: AnnotateConfig, out: Path, first: Sequence[float | None], labels: Sequence[Label], seed: int
+) -> None:
+    both = [
+        (before, label.value)
+        for before, label in zip(first, labels, strict=True)
+        if before is not None and label.value is not None
+    ]
+    points = POINTS if config.mode == "rubric" else 0
+    found = agreement([a for a, _ in both], [b for _, b in both], points, seed)
+    write_json(out / AGREEMENT, {**found, "prompt": config.prompt, "pairs": both})
+
+
+def _write(
+    out: Path, sample: Sequence[Document], labels: Sequence[Label], first: Mapping[str, float]
+) -> Counts:
     reasons = [label.failed.reason if label.failed else None for label in labels]
     table = documents_table(sample)
     for name, kind, values in (
         ("label", pa.float64(), [label.value for label in labels]),
+        ("why", pa.string(), [label.reason or None for label in labels]),
         ("raw", pa.string(), [label.raw for label in labels]),
         ("failed", pa.string(), reasons),
     ):
         table = table.append_column(name, pa.array(values, kind))
+    if first:
+        table = table.append_column("first", pa.array([first.get(d.id) for d in sample], pa.float64()))
     failed = Counter(f"failed.{reason}" for reason in reasons if reason)
     return write_shard(out, shard_name(0), table, counts={"labels": len(labels) - failed.total(), **failed})
 
@@ -131,7 +302,7 @@ def draw_sample(folder: Path, size: int, seed: int) -> list[Document]:
     every n-th is taken: each stratum is drawn from in proportion to its size.
     """
     places = sorted(
-        (_package(source, meta), length.bit_length(), _hash(seed, id_), number, row)
+        (origin(source, orjson.loads(meta)), length.bit_length(), _hash(seed, id_), number, row)
         for number, shard in enumerate(shards(folder))
         for row, (id_, source, meta, length) in enumerate(_heads(shard))
     )
@@ -154,10 +325,6 @@ def _heads(shard: Path) -> Iterator[tuple[str, str, str, int]]:
     lengths = pc.utf8_length(table["text"])
     columns = (table["id"], table["source"], table["meta"], lengths)
     return zip(*(column.to_pylist() for column in columns), strict=True)
-
-
-def _package(source: str, meta: str) -> str:
-    return str(orjson.loads(meta).get("package") or source.partition("/")[0])
 
 
 def _hash(seed: int, id_: str) -> str:

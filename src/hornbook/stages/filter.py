@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
-from pydantic import Field, model_validator
 
-from hornbook.core.config import Config
-from hornbook.core.errors import StageError
-from hornbook.core.records import Document, Drop, documents
+from hornbook.core.records import Drop, documents
 from hornbook.core.shards import (
     DROPPED,
     KEPT,
     Counts,
+    add_counts,
     read_json,
     read_table,
     run_shards,
@@ -28,220 +27,271 @@ from hornbook.core.shards import (
     write_shard,
 )
 from hornbook.core.tools import Tools
-from hornbook.quality.features import (
-    Extract,
-    Features,
-    beginning,
-    from_statistics,
-    side_by_side,
-    token_ngrams,
+from hornbook.core.workers import Serial
+from hornbook.filtering import features
+from hornbook.filtering.features import Means
+from hornbook.filtering.learning import JUDGE, TRUST, Labelled, against_baselines, labelled, learn
+from hornbook.filtering.settings import FilterConfig
+from hornbook.quality.choice import (
+    Rule,
+    Threshold,
+    add,
+    choose,
+    keys,
+    random_scores,
+    summary,
 )
-from hornbook.quality.forest import Forest, ForestShape, learn
-from hornbook.text.code import code_statistics
+from hornbook.quality.forest import Judge
+from hornbook.text.statistics import comment_density
+from hornbook.text.topics import origin, topic
 
-FEATURES: dict[str, Extract] = {
-    "statistics": from_statistics(code_statistics),
-    "ngrams": token_ngrams,
-}
-FEWEST_LABELS = 10
-FOREST = "forest.safetensors"
-TRUST = "trust.json"
+SCORES = "scores"
+QUALITY = "quality.json"
+THRESHOLD = "threshold.json"
+CHECKPOINT = "checkpoint."
+"""What the names of the inputs that are models begin with."""
+BASELINES = ("random", "comment_density")
+MIXES = ("topic", "licence")
 EXAMPLES = 5
 EXAMPLE_CHARS = 900
 
 
-class FilterConfig(Config):
-    """What the forest sees, what counts as good, and how much is kept."""
-
-    features: list[str] = Field(["statistics"], min_length=1)
-    """Feature sets side by side: statistics (lexical and structural), ngrams (hashed token n-grams)."""
-    excerpt_chars: int = Field(500, ge=50)
-    """The features see this much of a document's beginning; annotate's value, so that the forest judges
-    what the teacher judged: with whole files the labels of a 500-character excerpt are all but noise."""
-    trees: int = Field(300, ge=1, le=10_000)
-    """Trees in the forest."""
-    leaf_documents: int = Field(3, ge=1)
-    """Fewest labelled documents in a leaf."""
-    good_share: float | None = Field(None, gt=0, lt=1)
-    """The share of labels, best first, that counts as good (this or good_label)."""
-    good_label: float | None = None
-    """The lowest label that counts as good (this or good_share)."""
-    keep_share: float | None = Field(None, gt=0, le=1)
-    """The share of documents to keep, best score first (this or min_score)."""
-    min_score: float | None = Field(None, ge=0, le=1)
-    """The lowest score to keep: the forest's probability of good (this or keep_share)."""
-
-    @model_validator(mode="after")
-    def _one_of_each_pair(self) -> Self:
-        for one, other in (("good_share", "good_label"), ("keep_share", "min_score")):
-            if (getattr(self, one) is None) == (getattr(self, other) is None):
-                raise ValueError(f"state exactly one of {one} and {other}")
-        for name in self.features:
-            if name not in FEATURES:
-                raise ValueError(f"features has {name!r}; known: {', '.join(FEATURES)}")
-        return self
+def identity(config: FilterConfig, _cache: Path) -> Mapping[str, str]:
+    """The content of the local models among the features."""
+    return features.identity(config.features) if config.uses_model else {}
 
 
-class _Labelled(NamedTuple):
-    documents: list[Document]
-    labels: Any
-    good: Any
-    good_label: float
+@dataclass(frozen=True)
+class Job:
+    """One shard to score or to split."""
 
-
-class _Scoring(NamedTuple):
     shard: Path
     config: FilterConfig
     out: Path
-
-
-class _Splitting(NamedTuple):
-    shard: Path
-    out: Path
-    threshold: float
+    means: Means
+    seed: int
+    threshold: Threshold = Threshold(0)  # noqa: RUF009  (frozen)
 
 
 def run(config: FilterConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
-    """Keep the documents that score at or above the threshold, with column `score`; drop the rest as low_score."""
-    labelled = _labelled(inputs["labels"], config)
-    if not (out / TRUST).exists():
-        _learn(config, labelled, out, tools)
+    """Keep the documents above the threshold, with column `score`; drop the rest as low_score.
+
+    scores/ holds a row a document: score, bytes, comment density, topic, licence and origin.
+    """
+    means = means_of(config, inputs, tools)
+    known = labelled(inputs["labels"], config) if config.learns else None
+    if known and not (out / TRUST).exists():
+        learn(config, known, means, out, tools)
     paths = shards(inputs["documents"])
-    scoring = {path.name: _Scoring(path, config, out) for path in paths}
-    run_shards("score", _score_shard, scoring, out / "scores", tools)
-    scores = np.concatenate([_read_scores(out, path.name) for path in paths]) if paths else np.zeros(0)
-    threshold = _threshold(config, scores)
-    splitting = {path.name: _Splitting(path, out, threshold) for path in paths}
+    jobs = {path.name: Job(path, config, out, means, tools.seed) for path in paths}
+    here = replace(tools, workers=Serial()) if config.uses_model else tools  # a model takes the whole device
+    failed = run_shards("score", _score_shard, jobs, out / SCORES, here).get("shards_failed", 0)
+    jobs = {name: job for name, job in jobs.items() if (out / SCORES / KEPT / name).exists()}
+    columns = _Columns.read(out, config, list(jobs))
+    threshold = choose(columns.keys, columns.sizes, columns.strata, columns.names, config.rule)
+    splitting = {name: replace(job, threshold=threshold) for name, job in jobs.items()}
     counts = run_shards("keep", _split_shard, splitting, out, tools)
-    write_json(out / "quality.json", _quality(labelled, scores, threshold, out, tools.seed))
-    return {**counts, "labels": len(labelled.documents)}
+    write_json(out / QUALITY, _quality(config, known, columns, threshold, out, tools.seed))
+    labels = {"labels": len(known.documents)} if known else {}
+    return add_counts([counts, labels, {"shards_failed": failed} if failed else {}])
 
 
-def _labelled(folder: Path, config: FilterConfig) -> _Labelled:
-    """Every document with a label, and which of them are good; StageError where nothing can be learnt."""
-    found: list[tuple[Document, float]] = []
-    for path in shards(folder):
-        table = read_table(path)
-        table = table.filter(table["label"].is_valid())
-        found += zip(documents(table), map(float, table["label"].to_pylist()), strict=True)
-    if len(found) < FEWEST_LABELS:
-        raise StageError(
-            f"filter: {len(found)} labelled documents in {folder}; at least {FEWEST_LABELS} are needed: "
-            "raise annotate's sample"
-        )
-    labels = np.array([label for _, label in found])
-    bar = config.good_label
-    if bar is None:
-        bar = float(np.quantile(labels, 1 - (config.good_share or 0), method="higher"))
-    good = labels >= bar
-    if min(good.sum(), len(good) - good.sum()) < 2:
-        raise StageError(
-            f"filter: {good.sum()} of {len(good)} labels are at least {bar:g}; "
-            "fewer than two on one side teach nothing: change good_share or good_label"
-        )
-    return _Labelled([document for document, _ in found], labels, good, bar)
+def means_of(config: FilterConfig, inputs: Mapping[str, Path], tools: Tools) -> Means:
+    """With what the features of a config are opened; torch is imported where a model is among them."""
+    if not config.uses_model:
+        return Means()
+    import torch
+
+    device = tools.machine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoints = tuple(
+        (name.removeprefix(CHECKPOINT), folder)
+        for name, folder in sorted(inputs.items())
+        if name.startswith(CHECKPOINT)
+    )
+    return Means(device, config.precision, config.model_tokens, checkpoints)
 
 
-def _learn(config: FilterConfig, labelled: _Labelled, out: Path, tools: Tools) -> None:
-    """Fit the forest and, by cross-validation over packages, find out how far it can be trusted."""
-    from hornbook.quality.trust import calibration, out_of_fold_scores, trust
-
-    shape = ForestShape(config.trees, config.leaf_documents)
-    features = _features(config, [document.text for document in labelled.documents])
-    groups = [_group(document) for document in labelled.documents]
-    tools.progress.say(f"  learning from {len(groups)} labels, {features.matrix.shape[1]} features")
-    unseen = out_of_fold_scores(features.matrix, labelled.good, groups, shape, tools.seed)
-    learnt = learn(features.matrix, labelled.good, shape, tools.seed)
-    Forest.of(learnt).save(out / FOREST)
-    weights = sorted(zip(features.names, learnt.feature_importances_.tolist(), strict=True), key=_by_weight)
-    facts = {
-        **trust(unseen, labelled.good, labelled.labels, tools.seed),
-        "groups": len(set(groups)),
-        "calibration": calibration(unseen, labelled.good),
-        "importances": [[name, round(weight, 6)] for name, weight in weights],
-        "out_of_fold": [
-            [document.id, score] for document, score in zip(labelled.documents, unseen, strict=True)
-        ],
+def _score_shard(job: Job) -> Counts:
+    table = read_table(job.shard, ["id", "text", "source", "meta"])
+    ids, texts, sources = (table[name].to_pylist() for name in ("id", "text", "source"))
+    metas = [orjson.loads(meta) for meta in table["meta"].to_pylist()]
+    densities = [comment_density(text) for text in texts]
+    if job.config.learns:
+        scores = _judged(job, texts)
+    else:
+        scores = random_scores(ids, job.seed) if job.config.score == "random" else densities
+    columns = {
+        "id": pa.array(ids, pa.string()),
+        "score": pa.array(np.round(np.asarray(scores, np.float64), 6), pa.float64()),
+        "bytes": pa.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], pa.int64()),
+        "comment_density": pa.array(np.round(densities, 6) if densities else [], pa.float64()),
+        "topic": pa.array(
+            [topic(t, m.get("tags") or ()) for t, m in zip(texts, metas, strict=True)], pa.string()
+        ),
+        "licence": pa.array([_licence(meta) for meta in metas], pa.string()),
+        "origin": pa.array([origin(s, m) for s, m in zip(sources, metas, strict=True)], pa.string()),
     }
-    write_json(out / TRUST, facts)
+    return write_shard(job.out / SCORES, job.shard.name, pa.table(columns))
 
 
-def _by_weight(named: tuple[str, float]) -> tuple[float, str]:
-    return -named[1], named[0]
-
-
-def _features(config: FilterConfig, texts: Sequence[str]) -> Features:
-    excerpts = [beginning(text, config.excerpt_chars) for text in texts]
-    return side_by_side([FEATURES[name](excerpts) for name in config.features])
-
-
-def _group(document: Document) -> str:
-    """What a fold must not split: the package, or else the first folder of its source."""
-    return str(document.meta.get("package") or document.source.partition("/")[0])
-
-
-def _score_shard(job: _Scoring) -> Counts:
-    table = read_table(job.shard, ["id", "text"])
-    scores = np.zeros(0)
-    if table.num_rows:
-        matrix = _features(job.config, table["text"].to_pylist()).matrix
-        scores = _forest(job.out / FOREST).scores(matrix)
-    scored = pa.table({"id": table["id"], "score": pa.array(scores, pa.float64())})
-    return write_shard(job.out / "scores", job.shard.name, scored)
+def _judged(job: Job, texts: Sequence[str]) -> Any:
+    if not texts:
+        return np.zeros(0)
+    found = features.extract(job.config.features, texts, job.config.excerpt_chars, job.means)
+    return _judge(job.out / JUDGE).scores(found.matrix)
 
 
 @lru_cache(maxsize=2)
-def _forest(path: Path) -> Forest:
-    return Forest.load(path)
+def _judge(path: Path) -> Judge:
+    return Judge.load(path)
 
 
-def _read_scores(out: Path, name: str) -> Any:
-    return read_table(out / "scores" / KEPT / name, ["score"])["score"].to_numpy()
+def _licence(meta: Mapping[str, Any]) -> str:
+    value = meta.get("licence") or ""
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _threshold(config: FilterConfig, scores: Any) -> float:
-    """The lowest score that is kept; documents that tie with it are kept too."""
-    if config.min_score is not None:
-        return config.min_score
-    if not len(scores):
-        return 0.0
-    kept = max(1, round(len(scores) * (config.keep_share or 0)))
-    return float(np.sort(scores)[-kept])
+@dataclass(frozen=True)
+class _Columns:
+    """What the choice needs of every document: keys, bytes, and strata as indices into names."""
+
+    keys: Any
+    sizes: Any
+    strata: Any
+    names: list[str]
+    baselines: Mapping[str, Any]
+    score_counts: Any
+    """Documents in each twentieth of the scores."""
+
+    @classmethod
+    def read(cls, out: Path, config: FilterConfig, shard_names: Sequence[str]) -> _Columns:
+        codes: dict[str, int] = {}
+        parts: dict[str, list[Any]] = {name: [] for name in ("keys", "sizes", "strata", *BASELINES)}
+        counts = np.zeros(20, np.int64)
+        for shard in shard_names:
+            table = _scores(out, shard)
+            ids, scores = table["id"].to_pylist(), table["score"].to_numpy()
+            strata = [codes.setdefault(name, len(codes)) for name in table[config.strata].to_pylist()]
+            parts["keys"].append(keys(scores, ids))
+            parts["sizes"].append(table["bytes"].to_numpy())
+            parts["strata"].append(np.array(strata, np.int32))
+            for name in BASELINES:
+                parts[name].append(_baseline_keys(name, table, ids))
+            counts += np.histogram(scores, bins=20, range=(0.0, 1.0))[0]
+        kinds = {"sizes": np.int64, "strata": np.int32}
+        whole = {
+            name: np.concatenate([np.zeros(0, kinds.get(name, np.uint64)), *found])
+            for name, found in parts.items()
+        }
+        baselines = {name: whole[name] for name in BASELINES}
+        return cls(whole["keys"], whole["sizes"], whole["strata"], list(codes), baselines, counts)
 
 
-def _split_shard(job: _Splitting) -> Counts:
-    table = read_table(job.shard)
-    scores = _read_scores(job.out, job.shard.name)
-    keep = scores >= job.threshold
+def _scores(out: Path, shard: str) -> pa.Table:
+    return read_table(out / SCORES / KEPT / shard)
+
+
+def _baseline_keys(name: str, table: pa.Table, ids: Sequence[str]) -> Any:
+    """The order in which a plain baseline would keep documents; its seed is its own, so that it is no arm's."""
+    scores = random_scores(ids, -1) if name == "random" else table["comment_density"].to_numpy()
+    return keys(scores, ids)
+
+
+def _split_shard(job: Job) -> Counts:
+    table, scored = read_table(job.shard), _scores(job.out, job.shard.name)
+    scores, strata = scored["score"].to_numpy(), scored[job.config.strata].to_pylist()
+    keep = job.threshold.keeps(keys(scores, scored["id"].to_pylist()), strata)
     kept = table.append_column("score", pa.array(scores, pa.float64())).filter(pa.array(keep))
+    gone = documents(table.filter(pa.array(~keep)))
     dropped = [
-        Drop(document, "low_score", f"score {score:.4f} is below {job.threshold:.4f}")
-        for document, score in zip(documents(table.filter(pa.array(~keep))), scores[~keep], strict=True)
+        Drop(document, "low_score", _why(score, job.threshold))
+        for document, score in zip(gone, scores[~keep], strict=True)
     ]
     characters = sum(map(len, kept["text"].to_pylist()))
     return write_shard(job.out, job.shard.name, kept, dropped, {"characters.kept": characters})
 
 
-def _quality(labelled: _Labelled, scores: Any, threshold: float, out: Path, seed: int) -> dict[str, Any]:
-    """What the report tells about the filter: labels, trust, scores, and examples drawn by hash from both sides."""
-    labels = {
-        document.id: label
-        for document, label in zip(labelled.documents, labelled.labels.tolist(), strict=True)
-    }
-    return {
-        **read_json(out / TRUST),
-        "labels": len(labels),
-        "good": int(labelled.good.sum()),
-        "good_label": labelled.good_label,
-        "threshold": threshold,
-        "label_histogram": _histogram(labelled.labels, None),
-        "score_histogram": _histogram(scores, (0.0, 1.0)),
+def _why(score: float, threshold: Threshold) -> str:
+    if score >= threshold.score:
+        return f"score {score:.4f} is the threshold, which others share: a hash of the id decided"
+    return f"score {score:.4f} is below {threshold.score:.4f}"
+
+
+def _quality(
+    config: FilterConfig,
+    known: Labelled | None,
+    columns: _Columns,
+    threshold: Threshold,
+    out: Path,
+    seed: int,
+) -> dict[str, Any]:
+    """What the report tells: labels, trust, scores, what the choice does, and examples drawn by hash."""
+    labels = dict(zip([d.id for d in known.documents], known.labels.tolist(), strict=True)) if known else {}
+    effects = _effects(columns, threshold, out, config)
+    facts: dict[str, Any] = {
+        "score": config.score,
+        "features": config.features if config.learns else [],
+        "threshold": threshold.score,
+        "stratum_share": config.stratum_share,
+        "strata": config.strata,
+        "score_histogram": {
+            "edges": [round(n / 20, 2) for n in range(21)],
+            "counts": columns.score_counts.tolist(),
+        },
+        "effects": effects,
         "examples": {part: _examples(out, part, labels, seed) for part in (KEPT, DROPPED)},
     }
+    if known:
+        trusted = read_json(out / TRUST)
+        share = effects["kept"]["bytes"] / max(effects["all"]["bytes"], 1)
+        facts |= {
+            **trusted,
+            "labels": len(labels),
+            "good": int(known.good.sum()),
+            "good_label": known.good_label,
+            "label_histogram": _histogram(known.labels),
+            "against": against_baselines(known, dict(trusted["out_of_fold"]), share, seed),
+        }
+    write_json(out / THRESHOLD, {"general": threshold.general, "by_stratum": dict(threshold.by_stratum)})
+    return facts
 
 
-def _histogram(values: Any, span: tuple[float, float] | None) -> dict[str, list[float]]:
-    counts, edges = np.histogram(values, bins=20, range=span)
+def _effects(columns: _Columns, threshold: Threshold, out: Path, config: FilterConfig) -> dict[str, Any]:
+    """What all, the kept, and plain baselines of the same bytes hold: lengths, comments, topics, licences."""
+    names = [path.name for path in shards(out / SCORES)]
+    keep = {name: _kept(out, name, config, threshold) for name in names}
+    size = float(sum(int(_scores(out, name)["bytes"].to_numpy()[keep[name]].sum()) for name in names))
+    found: dict[str, dict[str, Any]] = {"all": {}, "kept": {}, **{name: {} for name in BASELINES}}
+    same = {
+        name: choose(order, columns.sizes, columns.strata, columns.names, Rule(size_bytes=size))
+        for name, order in columns.baselines.items()
+    }
+    for name in names:
+        table = _scores(out, name)
+        ids, sizes = table["id"].to_pylist(), table["bytes"].to_numpy()
+        mixes = {mix: table[mix].to_pylist() for mix in MIXES}
+        masks = {"all": np.ones(len(ids), np.bool_), "kept": keep[name]}
+        masks |= {
+            way: same[way].keeps(_baseline_keys(way, table, ids), table[config.strata].to_pylist())
+            for way in BASELINES
+        }
+        densities = table["comment_density"].to_numpy()
+        for way, mask in masks.items():
+            found[way] = add(found[way], summary(sizes, densities, mixes, mask))
+    empty = summary(np.zeros(0, np.int64), np.zeros(0), {mix: [] for mix in MIXES}, np.zeros(0, np.bool_))
+    return {way: add(empty, held) for way, held in found.items()}
+
+
+def _kept(out: Path, shard: str, config: FilterConfig, threshold: Threshold) -> Any:
+    table = _scores(out, shard)
+    found = keys(table["score"].to_numpy(), table["id"].to_pylist())
+    return threshold.keeps(found, table[config.strata].to_pylist())
+
+
+def _histogram(values: Any) -> dict[str, list[float]]:
+    counts, edges = np.histogram(values, bins=20)
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
@@ -261,7 +311,7 @@ def _examples(out: Path, part: str, labels: Mapping[str, float], seed: int) -> l
 
 
 def _example(row: Mapping[str, Any], out: Path, shard: str, labels: Mapping[str, float]) -> dict[str, Any]:
-    table = read_table(out / "scores" / KEPT / shard)
+    table = _scores(out, shard)
     score = table["score"][table["id"].to_pylist().index(row["id"])].as_py()
     return {
         "id": row["id"],

@@ -1,0 +1,172 @@
+"""THE TABLE of feature sets: what a score can be learnt from, from the cheapest to the dearest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from hornbook.core.errors import InputError
+from hornbook.quality.embedding import Reader, folder_identity, from_reader, open_model, packaged_encoder
+from hornbook.quality.features import (
+    Extract,
+    Features,
+    beginning,
+    from_statistics,
+    side_by_side,
+    token_ngrams,
+)
+from hornbook.text.statistics import code_statistics
+
+ENCODER_TOKENS = 256
+"""The length that small sentence encoders were trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A feature set as a recipe names it: `kind`, `kind:name` or `kind:name@revision`."""
+
+    kind: str
+    name: str = ""
+    revision: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        return os.sep in self.name and Path(self.name).expanduser().is_dir()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what feature sets are opened: device and precision of models, how far they read, folders of checkpoints."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    model_tokens: int = 512
+    checkpoints: tuple[tuple[str, Path], ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """How a feature set is opened, and whether it needs a model: then one process reads with all of the device."""
+
+    open: Callable[[Spec, Means], Extract]
+    reads_models: bool = False
+    named: str = ""
+    """What the name after the colon is; empty where there is none."""
+
+
+def _statistics(_spec: Spec, _means: Means) -> Extract:
+    return from_statistics(code_statistics)
+
+
+def _ngrams(_spec: Spec, _means: Means) -> Extract:
+    return token_ngrams
+
+
+def _hidden(spec: Spec, means: Means) -> Extract:
+    name = str(Path(spec.name).expanduser()) if spec.is_folder else spec.name
+    reader = open_model(name, spec.revision, means.device, means.precision, means.model_tokens)
+    return from_reader(str(spec), reader)
+
+
+def _sentence(spec: Spec, means: Means) -> Extract:
+    name = str(Path(spec.name).expanduser()) if spec.is_folder else spec.name or packaged_encoder()
+    tokens = min(means.model_tokens, ENCODER_TOKENS)
+    reader = open_model(name, spec.revision, means.device, means.precision, tokens, unit_length=True)
+    return from_reader(str(spec), reader)
+
+
+def _checkpoint(spec: Spec, means: Means) -> Extract:
+    from hornbook.model.checkpoint import load_model
+
+    folder = dict(means.checkpoints).get(spec.name) or Path(spec.name).expanduser()
+    model, tokenizer = load_model(folder, means.device)
+    reader = Reader(
+        encode=tokenizer.encode_batch,
+        hidden=lambda ids, _mask: model.hidden(ids),  # causal: padding on the right is never looked at
+        columns=model.config.width,
+        device=means.device,
+        most_tokens=min(means.model_tokens, model.config.context_tokens),
+        precision=means.precision,
+    )
+    return from_reader(str(spec), reader)
+
+
+FEATURES: dict[str, FeatureSet] = {
+    "statistics": FeatureSet(_statistics),
+    "ngrams": FeatureSet(_ngrams),
+    "checkpoint": FeatureSet(_checkpoint, True, "an arm of the recipe, or a folder"),
+    "sentence": FeatureSet(
+        _sentence, True, "a folder or a Hub id with @revision; none: the packaged encoder"
+    ),
+    "hidden": FeatureSet(_hidden, True, "a folder or a Hub id with @revision"),
+}
+
+
+def read_spec(text: str) -> Spec:
+    """A feature set by its name in a recipe; ValueError says what is wrong with it."""
+    kind, _, rest = text.partition(":")
+    name, _, revision = rest.partition("@")
+    if kind not in FEATURES:
+        raise ValueError(f"features has {text!r}; known: {', '.join(FEATURES)}")
+    spec = Spec(kind, name, revision)
+    named = FEATURES[kind].named
+    if name and not named:
+        raise ValueError(f"features has {text!r}; {kind} takes no name")
+    if named and not name and kind != "sentence":
+        raise ValueError(f"features has {text!r}; say which: {kind}:<{named}>")
+    if kind in ("hidden", "sentence") and name and not revision and not spec.is_folder:
+        raise ValueError(
+            f"features has {text!r}: no folder, and a Hub id needs its revision: {text}@<commit>, so that a recipe "
+            "names one model for good"
+        )
+    return spec
+
+
+def identity(features: Sequence[str]) -> dict[str, str]:
+    """The content of the local models among feature sets; a Hub id's revision is in the recipe already."""
+    found: dict[str, str] = {}
+    for spec in map(read_spec, features):
+        name = packaged_encoder() if spec.kind == "sentence" and not spec.name else spec.name
+        if FEATURES[spec.kind].reads_models and name:
+            hashes = folder_identity(str(Path(name).expanduser()))
+            if spec.is_folder and not hashes:
+                raise InputError(f"{name} holds no model: no config.json, no weights")
+            found |= {f"{spec}/{file}": hash_ for file, hash_ in hashes.items()}
+    return found
+
+
+@lru_cache(maxsize=4)
+def _opened(spec: Spec, means: Means) -> Extract:
+    return FEATURES[spec.kind].open(spec, means)
+
+
+def extract(
+    features: Sequence[str],
+    texts: Sequence[str],
+    chars: int,
+    means: Means,
+    seconds: dict[str, float] | None = None,
+) -> Features:
+    """The columns of all sets, for the beginnings of texts; `seconds` is filled with what each set took."""
+    excerpts = [beginning(text, chars) for text in texts]
+    parts = []
+    for name in features:
+        opened = _opened(read_spec(name), means)
+        begun = time.perf_counter()
+        parts.append(opened(excerpts))
+        if seconds is not None:
+            seconds[name] = time.perf_counter() - begun
+    return side_by_side(parts)
+
+
+def set_of(column: str, features: Sequence[str]) -> str:
+    """The feature set that a column belongs to."""
+    named: Mapping[str, str] = {str(read_spec(name)): name for name in features if name != "statistics"}
+    return named.get(column.rpartition(".")[0], "statistics")

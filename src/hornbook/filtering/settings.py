@@ -1,0 +1,95 @@
+"""The settings of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from hornbook.core.config import Config
+from hornbook.filtering.features import FEATURES, read_spec
+from hornbook.quality.choice import Rule
+from hornbook.quality.forest import LEARNERS, Shape
+
+
+class FilterConfig(Config):
+    """What scores a document, what the score is learnt from, and how much is kept."""
+
+    score: Literal["forest", "linear", "gradient_boosting", "random", "comment_density"] = "forest"
+    """forest (the paper's), linear and gradient_boosting learn from the labels; random and comment_density learn
+    nothing: plain baselines, for control arms."""
+    features: list[str] = Field(["statistics"], min_length=1)
+    """Feature sets side by side: statistics (of code), ngrams (hashed), hidden:MODEL@REVISION (a Hugging Face model's
+    mean last hidden state; MODEL a folder, or a Hub id with its revision), checkpoint:ARM (the same of a model that
+    this recipe pretrains; or a folder), sentence[:MODEL@REVISION] (a sentence encoder)."""
+    excerpt_chars: int = Field(500, ge=50)
+    """The features see this much of a document's beginning; annotate's value, so that the forest judges
+    what the teacher judged: with whole files the labels of a 500-character excerpt are all but noise."""
+    model_tokens: int = Field(512, ge=8)
+    """A model among the features reads this many tokens of the excerpt at most."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Of such a model's matrix products."""
+    trees: int = Field(300, ge=1, le=10_000)
+    """Trees in the forest; rounds of gradient boosting."""
+    leaf_documents: int = Field(3, ge=1)
+    """Fewest labelled documents in a leaf."""
+    good_share: float | None = Field(None, gt=0, lt=1)
+    """The share of labels, best first, that counts as good (this or good_label)."""
+    good_label: float | None = None
+    """The lowest label that counts as good (this or good_share)."""
+    keep_share: float | None = Field(None, gt=0, le=1)
+    """The share of documents to keep, best score first (this, min_score or keep_tokens)."""
+    min_score: float | None = Field(None, ge=0, le=1)
+    """The lowest score to keep: the calibrated probability of good (this, keep_share or keep_tokens)."""
+    keep_tokens: int | None = Field(None, ge=1)
+    """The budget: the best documents that fit into so many tokens (this, keep_share or min_score)."""
+    bytes_per_token: float = Field(3.0, gt=0)
+    """By which keep_tokens is counted: the tokenizer is trained later, on what was kept."""
+    strata: Literal["topic", "origin"] = "topic"
+    """What must not vanish: topic (by what is imported, and tags), or origin (package or repository)."""
+    stratum_share: float = Field(0.0, ge=0, le=1)
+    """Of every stratum the best documents are kept up to this share, one at least, whatever they score; they count
+    towards the budget. 0: no stratum is looked at."""
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if self.learns:
+            self._exactly_one("good_share", "good_label")
+        self._exactly_one("keep_share", "min_score", "keep_tokens")
+        for spec in self.features:
+            read_spec(spec)
+        if self.keep_share is not None and self.stratum_share > self.keep_share:
+            raise ValueError(
+                f"stratum_share {self.stratum_share:g} is more than keep_share {self.keep_share:g}"
+            )
+        return self
+
+    def _exactly_one(self, *names: str) -> None:
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            listed = f"{', '.join(names[:-1])} and {names[-1]}"
+            raise ValueError(f"state exactly one of {listed}")
+
+    @property
+    def learns(self) -> bool:
+        """Whether labels are needed."""
+        return self.score in LEARNERS
+
+    @property
+    def arms(self) -> Sequence[str]:
+        """The arms of the recipe whose pretrained models are among the features."""
+        found = [read_spec(spec) for spec in self.features] if self.learns else []
+        return [spec.name for spec in found if spec.kind == "checkpoint" and not spec.is_folder]
+
+    @property
+    def uses_model(self) -> bool:
+        return self.learns and any(FEATURES[read_spec(spec).kind].reads_models for spec in self.features)
+
+    @property
+    def rule(self) -> Rule:
+        """How much is kept."""
+        size = None if self.keep_tokens is None else self.keep_tokens * self.bytes_per_token
+        return Rule(self.keep_share, self.min_score, size, self.stratum_share)
+
+    def shape(self, threads: int) -> Shape:
+        return Shape(self.trees, self.leaf_documents, threads)
