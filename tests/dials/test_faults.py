@@ -128,6 +128,14 @@ def test_missing_context_is_a_call_to_what_nothing_defines(sandbox) -> None:
     assert "which nothing defines" in first.change
 
 
+def test_what_is_moved_away_is_given_no_modules() -> None:
+    solution = "    root = math.isqrt(len(words)) + math.floor(2.5)\n    return root\n"
+    rooted = Exercise(**{**_fields(TOTAL), "solution": solution, "tests": ""}).document("t")
+    (candidate,) = DIALS["missing_context"]["exercise"](rooted, Donors([rooted], 1))
+    assert "(words)\n" in candidate.document.text
+    assert "(math" not in candidate.document.text
+
+
 def test_without_tests_missing_context_is_there_by_construction() -> None:
     untested = Exercise(**{**_fields(TOTAL), "tests": ""}).document("t")
     candidate = next(DIALS["missing_context"]["exercise"](untested, Donors([untested], 1)))

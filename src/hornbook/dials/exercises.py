@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from itertools import islice
 
@@ -91,8 +91,9 @@ def _renamed(text: str, old: tuple[str, ...], new: tuple[str, ...]) -> str:
 
 def _parts(exercise: Exercise) -> Iterator[tuple[str, int, int, tuple[str, ...]]]:
     """Expressions of the solution, the largest first: source, first and last byte, the local names they read."""
-    tree = parse(exercise.text)
+    tree = parse(exercise.text) or ast.Module([], [])
     first_line = exercise.prompt.count("\n") + 1
+    everywhere = BUILTINS | {name for node in ast.walk(tree) for name in _imported(node)}
     lines = [0]
     for line in exercise.text.encode().split(b"\n"):
         lines.append(lines[-1] + len(line) + 1)
@@ -110,13 +111,18 @@ def _parts(exercise: Exercise) -> Iterator[tuple[str, int, int, tuple[str, ...]]
         end_line, end_column = value.end_lineno or value.lineno, value.end_col_offset or 0
         source = " ".join((ast.get_source_segment(exercise.text, value) or "").split())
         start, end = lines[value.lineno - 1] + value.col_offset, lines[end_line - 1] + end_column
-        yield source, start, end, _read(value)
+        yield source, start, end, _read(value, everywhere)
 
 
-def _read(value: ast.expr) -> tuple[str, ...]:
-    """The names that an expression reads from outside itself, builtins left out, in the order of their place."""
+def _imported(node: ast.AST) -> list[str]:
+    names = node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
+    return [alias.asname or alias.name.partition(".")[0] for alias in names]
+
+
+def _read(value: ast.expr, everywhere: Set[str]) -> tuple[str, ...]:
+    """The names that an expression reads from around it and that are not known everywhere, in order."""
     bound = {n.id for n in ast.walk(value) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     bound |= {n.arg for n in ast.walk(value) if isinstance(n, ast.arg)}
     read = [n for n in ast.walk(value) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     read.sort(key=lambda n: (n.lineno, n.col_offset))
-    return tuple(dict.fromkeys(n.id for n in read if n.id not in bound | BUILTINS))
+    return tuple(dict.fromkeys(n.id for n in read if n.id not in bound | everywhere))
