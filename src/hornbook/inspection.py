@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import orjson
@@ -36,13 +36,17 @@ def status(machine: Machine) -> dict[str, Any]:
 
 
 def datasets(machine: Machine, run: str) -> list[dict[str, Any]]:
-    """The steps of a run with the records of each part."""
-    steps = _run(machine, run) / "steps"
+    """The steps of a run with the records of each part, wherever the store has them."""
+    store = Store(Path(machine.root), machine.store)
     found = []
-    for key in read_json(_run(machine, run) / "lock.json"):
-        parts = {p.parent.name for p in (steps / key).glob("*/*.parquet")}
+    for key, step in read_json(_run(machine, run) / "lock.json").items():
+        if not store.has(step["stage"], step["fingerprint"]):
+            continue
+        manifest = store.manifest(step["stage"], step["fingerprint"])
+        files = (PurePosixPath(name) for name in manifest["files"] if name.endswith(".parquet"))
+        parts = {file.parent.name for file in files if len(file.parts) == 2}
         if parts:
-            counts = read_json(steps / key / "manifest.json")["counts"]
+            counts = manifest["counts"]
             sizes = ", ".join(
                 f"{part} {counts[part]:,}" if part in counts else part for part in sorted(parts)
             )
@@ -54,10 +58,12 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
     """Up to `limit` records of a step's part that meet an SQL condition over its columns."""
     import duckdb
 
-    folder = _run(machine, run) / "steps" / step
-    if not folder.exists():
+    lock = read_json(_run(machine, run) / "lock.json")
+    if step not in lock:
         known = ", ".join(row["step"] for row in datasets(machine, run))
         raise InputError(f"run {run} has no step {step!r}; its datasets: {known}")
+    store = Store(Path(machine.root), machine.store)
+    folder = store.fetched(lock[step]["stage"], lock[step]["fingerprint"])
     if not list((folder / part).glob("*.parquet")):
         parts = sorted({p.parent.name for p in folder.glob("*/*.parquet")})
         raise InputError(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hornbook.core.errors import StoreError
-from hornbook.core.shards import read_documents
+from hornbook import inspection
+from hornbook.core.config import Machine, parse
+from hornbook.core.errors import ConfigError, InputError, StoreError
+from hornbook.core.records import Document
+from hornbook.core.shards import read_documents, write_json, write_shard
 from hornbook.core.store import Store
 from hornbook.core.tools import Tools
 from hornbook.stages.read import ReadConfig, identity, run
@@ -87,6 +90,26 @@ def test_a_folder_on_this_machine_may_be_the_store_too(tmp_path: Path) -> None:
     publish(Store(tmp_path / "here", f"file://{tmp_path}/shared"), "f00d", "text")
     fetched = Store(tmp_path / "there", f"file://{tmp_path}/shared").fetched("read", "f00d")
     assert (fetched / "kept" / "shard.txt").read_text() == "text"
+
+
+def test_what_another_machine_built_is_shown_here(bucket: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "here", f"{bucket}/store")
+    with store.building("read", "d0c5") as out:
+        counts = write_shard(out, "shard-00000.parquet", [Document("x = 1", "one.py", "code")])
+        store.publish("read", "d0c5", {"stage": "read"}, counts, 1.0)
+    there = Machine(root=str(tmp_path / "there"), store=f"{bucket}/store")
+    write_json(tmp_path / "there/runs/mine/lock.json", {"read": {"stage": "read", "fingerprint": "d0c5"}})
+    assert inspection.datasets(there, "mine") == [{"step": "read", "parts": "kept 1"}]
+    assert not (tmp_path / "there/store/read").exists()
+    (record,) = inspection.records(there, "mine", "read", "kept", "source = 'one.py'", 5)
+    assert record["text"] == "x = 1"
+    with pytest.raises(InputError, match="no step 'dedup'; its datasets: read"):
+        inspection.records(there, "mine", "dedup", "kept", "", 5)
+
+
+def test_a_root_that_is_a_url_is_refused() -> None:
+    with pytest.raises(ConfigError, match="s3://corpus is a URL; root is a folder of this machine"):
+        parse(Machine, {"root": "s3://corpus"}, "machine.toml")
 
 
 def test_documents_are_read_from_the_server_and_its_etags_identify_them(bucket: str, tmp_path: Path) -> None:

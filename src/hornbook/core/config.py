@@ -147,8 +147,8 @@ TeacherPlace = Annotated[
 class Machine(Config):
     """Where and how fast: nothing in here enters a fingerprint."""
 
-    root: str = "hornbook-data"
-    """Folder that holds store/, runs/ and cache/."""
+    root: str = Field("hornbook-data", min_length=1)
+    """Folder of this machine that holds store/, runs/ and cache/."""
     workers: int = Field(0, ge=0, le=4096)
     """Worker processes; 0 means one a processor."""
     store: str = ""
@@ -167,6 +167,13 @@ class Machine(Config):
     """Model name (as recipes call it) -> where it answers."""
     budgets: dict[str, Budget] = Field(default_factory=dict)
     """What teachers may cost: "run" for a whole recipe, or the name of a stage or step -> its limits."""
+
+    @field_validator("root")
+    @classmethod
+    def _is_a_folder(cls, root: str) -> str:
+        if "://" in root:
+            raise ValueError(f"{root} is a URL; root is a folder of this machine, and `store` may be a URL")
+        return root
 
 
 def read_toml(path: Path) -> dict[str, Any]:
