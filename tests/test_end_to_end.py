@@ -67,6 +67,7 @@ tokens_per_step = 640
 warmup_steps = 2
 dropout = 0.0
 checkpoint_every_steps = 3
+choose_exercises = 2
 [evaluate]
 heldout_problems = 10
 max_answer_tokens = 8

@@ -14,6 +14,7 @@ from hornbook.core.config import Config
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
 from hornbook.filtering.settings import FilterConfig
+from hornbook.model.config import BY_EXERCISES
 from hornbook.stages import (
     annotate,
     decontaminate,
@@ -109,6 +110,12 @@ class Recipe(Config):
                 raise ValueError(
                     f"arms.{name} names mix {mix_name!r}; the mixes are {', '.join(sorted(self.mixes))}"
                 )
+        grammar = any(config.source == "grammar" for config in self.exercises.values())
+        if self.finetune.choose_by in BY_EXERCISES and not grammar:
+            raise ValueError(
+                f"finetune.choose_by is {self.finetune.choose_by!r}, but no exercises are held out; add an exercises "
+                'table with source = "grammar", or choose by heldout_loss'
+            )
         return self
 
     @model_validator(mode="after")
@@ -190,9 +197,9 @@ STAGES: dict[str, Stage] = {
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
     "pack": Stage(pack.run),
-    "pretrain": Stage(pretrain.run),
-    "finetune": Stage(finetune.run),
-    "evaluate": Stage(evaluate.run, identity=evaluate.identity),
+    "pretrain": Stage(pretrain.run, version=2),
+    "finetune": Stage(finetune.run, version=2),
+    "evaluate": Stage(evaluate.run, version=2, identity=evaluate.identity),
     "report": Stage(report.run, identity=report.identity),
 }
 
@@ -298,6 +305,7 @@ def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
     tested = {"base": f"pretrain/{name}"}
     if arm.finetune and recipe.finetune:
         inputs = {**rows, "rows": f"pack/{arm.finetune}", "checkpoint": f"pretrain/{name}"}
+        inputs |= heldout if recipe.finetune.choose_by in BY_EXERCISES else {}
         made.append(Step(f"finetune/{name}", recipe.finetune, inputs, arm.seed))
         tested["finetuned"] = f"finetune/{name}"
     for state, checkpoint in tested.items():

@@ -16,7 +16,7 @@ from hornbook.model.tokenizer import Tokenizer, train_tokenizer
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tensors gain nothing from two threads, and wait for each other on a busy machine."""
     torch.set_num_threads(1)
-    monkeypatch.setattr("hornbook.model.loop.available_cpus", lambda: 1)
+    monkeypatch.setattr("hornbook.model.plan.available_cpus", lambda: 1)
 
 
 @pytest.fixture(scope="session")

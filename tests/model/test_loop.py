@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +11,13 @@ import pytest
 import torch
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.errors import ConfigError, InputError, StageError
 from hornbook.core.shards import read_json, write_table
 from hornbook.core.tools import Tools
 from hornbook.model.checkpoint import load_model
 from hornbook.model.config import TrainConfig
 from hornbook.model.generate import generate, score
-from hornbook.model.loop import train
+from hornbook.model.loop import Lesson, train
 from hornbook.model.optimiser import learning_rate, open_optimiser
 from hornbook.model.phi import Phi, PhiConfig
 from hornbook.model.rows import Rows, open_rows
@@ -52,15 +54,15 @@ def rows(tmp_path: Path, tokenizer: Tokenizer, source_text: str) -> Rows:
 
 
 def _train(
-    out: Path, rows: Rows, tokenizer: Tokenizer, config: TrainConfig, **machine: int
+    out: Path, rows: Rows, tokenizer: Tokenizer, config: TrainConfig, **machine: Any
 ) -> list[dict[str, float]]:
     shape = PhiConfig(
         layers=2, width=64, heads=2, mlp_width=256, rotary_dims=16,
         vocabulary_rows=tokenizer.vocabulary, context_tokens=rows.tokens,
     )  # fmt: skip
     out.mkdir(exist_ok=True)
-    tools = Tools(seed=4, machine=Machine(device="cpu", **machine))  # type: ignore[arg-type]
-    train(Phi(shape, config.dropout).initialise(4), tokenizer, rows, config, out, tools)
+    tools = Tools(seed=4, machine=Machine(device="cpu", **machine))
+    train(Phi(shape, config.dropout).initialise(4), Lesson(rows, tokenizer), config, out, tools)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -95,6 +97,57 @@ def test_bf16_follows_fp32(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> 
     assert [line["loss"] for line in half] == pytest.approx([line["loss"] for line in full], abs=0.02)
 
 
+def test_fp16_scales_the_loss_and_follows_fp32(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> None:
+    plain = CONFIG.model_copy(update={"dropout": 0.0, "tokens": 64 * 4 * 6})
+    half = _train(tmp_path / "half", rows, tokenizer, plain.model_copy(update={"precision": "fp16"}))
+    full = _train(tmp_path / "full", rows, tokenizer, plain.model_copy(update={"precision": "fp32"}))
+    skipped = [line["gradient_norm"] is None for line in half]
+    assert not all(skipped)
+    taken = [line["loss"] for line, left_out in zip(half, skipped, strict=True) if not left_out]
+    assert taken[:3] == pytest.approx([line["loss"] for line in full][:3], abs=0.02)
+
+
+@pytest.mark.parametrize("best", [1, 2])
+def test_the_checkpoint_that_the_judge_likes_best_becomes_the_model(
+    tmp_path: Path, rows: Rows, tokenizer: Tokenizer, config: PhiConfig, best: int
+) -> None:
+    scores = [0.1, 0.2, 0.3]
+    scores[best] = 0.9
+    longer = CONFIG.model_copy(
+        update={"tokens": 64 * 4 * 15, "schedule": "constant", "choose_by": "likelihood"}
+    )
+    shorter = longer.model_copy(update={"tokens": 64 * 4 * 5 * (best + 1), "choose_by": "last"})
+    for name, judge, wanted in (("judged", lambda _: scores.pop(0), longer), ("alone", None, shorter)):
+        (tmp_path / name).mkdir()
+        tools = Tools(seed=4, machine=Machine(device="cpu", keep_checkpoints=1))
+        model = Phi(config, wanted.dropout).initialise(4)
+        train(model, Lesson(rows, tokenizer, judge), wanted, tmp_path / name, tools)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("judged", "alone")]
+    assert weights[0] == weights[1]
+    facts = read_json(tmp_path / "judged" / "training.json")
+    assert (facts["chosen_step"], facts["likelihood"]) == (5 * (best + 1), 0.9)
+
+
+def test_metrics_go_to_tensorboard_too(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    metrics = _train(tmp_path / "out", rows, tokenizer, CONFIG, root=str(tmp_path), tracker="tensorboard")
+    events = EventAccumulator(str(tmp_path / "tracking" / "out"))
+    events.Reload()
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx([line["loss"] for line in metrics])
+    assert [e.step for e in events.Scalars("heldout_loss")] == [5, 10, 12]
+    assert all(0 < e.value < 10 for e in events.Scalars("flops_utilisation"))
+
+
+def test_a_tracker_that_is_not_installed_is_one_clear_line(
+    tmp_path: Path, rows: Rows, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(InputError, match="pip install trackio"):
+        _train(tmp_path / "out", rows, tokenizer, CONFIG, tracker="trackio")
+
+
 def test_a_loss_that_is_no_number_stops_and_names_the_documents(
     tmp_path: Path, tokenizer: Tokenizer, source_text: str
 ) -> None:
@@ -108,7 +161,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_documents(
     with pytest.raises(
         StageError, match=r"the loss became (nan|inf) at step 1 of 12, on documents .*one\.py"
     ):
-        train(model, tokenizer, few, CONFIG, tmp_path, Tools(machine=Machine(device="cpu")))
+        train(model, Lesson(few, tokenizer), CONFIG, tmp_path, Tools(machine=Machine(device="cpu")))
 
 
 def test_a_warm_up_that_takes_every_step_is_refused(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> None:
@@ -124,7 +177,8 @@ def test_rows_name_their_documents(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "middle", "last"), [("linear", 0.5, 0.01), ("cosine", 0.5, 0.0003), ("constant", 1.0, 1.0)]
+    ("schedule", "middle", "last"),
+    [("linear", 0.5, 0.01), ("cosine", 0.5, 0.0003), ("wsd", 1.0, 0.05), ("constant", 1.0, 1.0)],
 )
 def test_the_learning_rate_climbs_and_falls(schedule: str, middle: float, last: float) -> None:
     config = TrainConfig(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ if __name__ == "__main__":
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tensors gain nothing from two threads, and wait for each other on a busy machine."""
-    monkeypatch.setattr("hornbook.model.loop.available_cpus", lambda: 1)
+    monkeypatch.setattr("hornbook.model.plan.available_cpus", lambda: 1)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert _start(inputs, whole, processors).wait() == 0
-    for lines in (3, 8):  # each between two checkpoints
+    for lines in sorted(random.sample(range(3, 13), 2)):
         process = _start(inputs, killed, processors)
         metrics = killed / "metrics.jsonl"
         while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < lines):
@@ -97,9 +98,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert not (killed / "model.json").exists()
-    assert (killed / "resume" / "state.safetensors").exists()
+    assert (killed / "resume" / "step-00000002").exists() or len(
+        list((killed / "resume").glob("step-*"))
+    ) == 2
     assert _start(inputs, killed, processors).wait() == 0
-    assert read_json(killed / "timing.json")["first_step"] >= 6
+    assert read_json(killed / "timing.json")["first_step"] >= 2
     assert _bytes(whole) == _bytes(killed)
     assert len((whole / "metrics.jsonl").read_text().splitlines()) == 14
 
@@ -116,7 +119,9 @@ def test_counts_and_files_say_what_was_trained(inputs: dict[str, Path], tmp_path
 def test_finetuning_goes_on_from_a_checkpoint(inputs: dict[str, Path], tmp_path: Path) -> None:
     tools = Tools(seed=7, machine=Machine(device="cpu"))
     before = run(CONFIG, inputs, tmp_path / "base", tools)
-    config = FinetuneConfig(tokens=32 * 4 * 10, tokens_per_step=32 * 4, warmup_steps=2, dropout=0.0)
+    config = FinetuneConfig(
+        tokens=32 * 4 * 10, tokens_per_step=32 * 4, warmup_steps=2, dropout=0.0, choose_by="last"
+    )
     after = finetune.run(config, {**inputs, "checkpoint": tmp_path / "base"}, tmp_path / "tuned", tools)
     assert after["heldout_loss"] < before["heldout_loss"]
     first = (tmp_path / "tuned" / "metrics.jsonl").read_text().splitlines()[0]

@@ -144,6 +144,19 @@ TeacherPlace = Annotated[
 """Where one model answers from; what it answers does not depend on it."""
 
 
+class DeepSpeedPlace(Config):
+    """How DeepSpeed spreads a training over its processes; the losses are the same to rounding."""
+
+    zero: int = Field(2, ge=0, le=3)
+    """What processes share out: 0 nothing, 1 the optimiser, 2 gradients too, 3 weights too."""
+    offload_optimizer: Literal["none", "cpu", "nvme"] = "none"
+    """Where the optimiser's state lies; needs zero of 1 or more."""
+    offload_parameters: Literal["none", "cpu", "nvme"] = "none"
+    """Where weights lie that are not at work; needs zero of 3."""
+    nvme_path: str = ""
+    """Folder on a fast local disk, for nvme."""
+
+
 class Machine(Config):
     """Where and how fast: nothing in here enters a fingerprint."""
 
@@ -161,6 +174,18 @@ class Machine(Config):
     """Sequences a forward pass; 0 chooses by device."""
     compile: bool | None = None
     """torch.compile for training; unset: where the run is long enough to repay it."""
+    launch: int = Field(1, ge=1, le=1024)
+    """Processes that train one model together on this machine, on CUDA one for each GPU."""
+    deepspeed: DeepSpeedPlace | None = None
+    """Train with DeepSpeed (extra deepspeed); unset: torch's DistributedDataParallel between processes."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Checkpoints of an unfinished training that are kept, beside the best: the last so many."""
+    stop_at_spike_nats: float = Field(3.0, ge=0)
+    """Stop where a step's loss exceeds the mean of the 32 before it by more; 0 never stops for it."""
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where metrics go beside metrics.jsonl; tensorboard and wandb write under root/tracking."""
+    tracker_project: str = "hornbook"
+    """The project that wandb and trackio file a run under."""
     require_isolation: str = ""
     """Refuse to execute anything below this sandbox level; empty takes the best that holds here."""
     teachers: dict[str, TeacherPlace] = Field(default_factory=dict)

@@ -85,8 +85,7 @@ class Store:
         It goes to the remote store before that, so that what is finished here is finished there.
         """
         partial, folder = self.partial(stage, print_), self.folder(stage, print_)
-        before = read_json(partial / TIMING)["seconds"] if (partial / TIMING).exists() else 0.0
-        write_json(partial / TIMING, {"seconds": round(before + seconds, 2)})
+        self.interrupted(stage, print_, seconds)
         write_json(partial / MANIFEST, {**parts, "counts": dict(counts), "files": _files(partial)})
         if self.remote:
             self.remote.upload(partial, f"{stage}/{print_}")
@@ -97,8 +96,8 @@ class Store:
     def interrupted(self, stage: str, print_: str, seconds: float) -> None:
         """Remember the time already spent on a thing that was not finished."""
         timing = self.partial(stage, print_) / TIMING
-        before = read_json(timing)["seconds"] if timing.exists() else 0.0
-        write_json(timing, {"seconds": round(before + seconds, 2)})
+        known = read_json(timing) if timing.exists() else {}  # a stage may have told more
+        write_json(timing, {**known, "seconds": round(known.get("seconds", 0.0) + seconds, 2)})
 
     def finished(self) -> list[Path]:
         return sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +74,15 @@ def load_weights(folder: Path, dropout: float = 0.0) -> Phi:
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
     """Write named tensors and facts as one safetensors file, whole or not at all."""
-    from safetensors.torch import save
+    from safetensors.torch import save_file
 
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(flat, dict(facts)))
+    partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(flat, partial, dict(facts))
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -19,6 +19,9 @@ class Shape:
     heads: int
 
 
+Choice = Literal["last", "heldout_loss", "likelihood", "pass_rate"]
+BY_EXERCISES = ("likelihood", "pass_rate")
+
 Size = Literal["nano", "micro", "mini", "small", "phi-1-small", "phi-1"]
 
 SIZES: dict[str, Shape] = {
@@ -92,8 +95,9 @@ class TrainConfig(Config):
     peak_learning_rate: float = Field(gt=0, le=1)
     warmup_steps: int = Field(ge=0)
     """Steps over which the learning rate climbs from zero to its peak."""
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """The learning rate after the warm-up; linear and cosine end at zero."""
+    schedule: Literal["linear", "cosine", "wsd", "constant"] = "linear"
+    """The learning rate after the warm-up: linear and cosine end at zero; wsd stays at its peak and falls to zero over
+    the last fifth."""
     weight_decay: float = Field(0.1, ge=0, le=1)
     """AdamW's decay of matrices; biases, norms and the embedding are not decayed."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)
@@ -102,9 +106,15 @@ class TrainConfig(Config):
     clip_gradient_norm: float = Field(1.0, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     """On attention weights and on both branches before they join the residual."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """bf16: matrix products in bfloat16, weights and optimiser in float32."""
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Of matrix products; weights and optimiser are float32. fp16, for GPUs without bfloat16, scales the loss."""
+    document_mask: bool = False
+    """A token sees its own document alone, not those packed into the row before it; the paper lets it see all."""
     checkpoint_every_steps: int = Field(1000, ge=1)
     """A killed run resumes from the last of these; the held-out loss is measured at each."""
+    choose_by: Choice = "last"
+    """Which checkpoint becomes the model: the last, or the one of the lowest loss on held-out rows (heldout_loss)."""
+    choose_exercises: int = Field(100, ge=1)
+    """Held-out exercises that choose; evaluation never uses these."""
     heldout_rows: int = Field(256, ge=0)
     """Held-out rows, at most, that the held-out loss is measured on."""

@@ -2,81 +2,58 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
+import os
 import shutil
-import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.progress import Bar
 from hornbook.core.records import to_json
-from hornbook.core.shards import Counts, write_bytes, write_json
+from hornbook.core.shards import Counts, read_json, write_bytes, write_json
 from hornbook.core.tools import Tools
-from hornbook.core.workers import available_cpus
-from hornbook.model.checkpoint import load_state, save_model, save_state
-from hornbook.model.config import TrainConfig
-from hornbook.model.optimiser import learning_rate, open_optimiser, restore, training_state
+from hornbook.model import ranks
+from hornbook.model.checkpoint import save_model
+from hornbook.model.config import BY_EXERCISES, TrainConfig
+from hornbook.model.engine import Engine, Objective, Step
+from hornbook.model.launch import open_engine
+from hornbook.model.optimiser import learning_rate
 from hornbook.model.phi import Phi
-from hornbook.model.rows import Ids, Rows, batches
+from hornbook.model.plan import Plan, plan_training, prepare
+from hornbook.model.resume import Checkpoints
+from hornbook.model.rows import Rows, batches
+from hornbook.model.speed import ceiling, flops_per_token, peak_memory_bytes
 from hornbook.model.tokenizer import Tokenizer
+from hornbook.model.tracking import Tracker, open_tracker
+from hornbook.model.watch import REMEMBERED, STOPPED_FILE, Watch
 
 METRICS_FILE = "metrics.jsonl"
-"""One line a step: step, tokens, loss (nats a token), learning_rate, gradient_norm; heldout_loss at checkpoints."""
+"""One line a step: step, tokens, loss (nats a token), learning_rate, gradient_norm; at checkpoints also heldout_loss
+and, by its name, the score that chooses among them."""
 TRAINING_FILE = "training.json"
 TIMING_FILE = "timing.json"
-"""Seconds and tokens a second of the last process that worked on it; differs from run to run."""
+"""How fast the last process that worked on it was; differs from run to run."""
 RESUME_FOLDER = "resume"
-STATE_FILE = "state.safetensors"
-
-BLOCK_TOKENS = 256
-"""Queries in a block of the block-causal attention on a CPU."""
-GLIBC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**28}
-"""M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): never hand large blocks back to the kernel."""
-MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
-OPERATIONS_PER_SECOND = {"cpu": 2e11, "cuda": 1e14}
-COMPILE_PAYS_AFTER_SECONDS = 900
-"""A cold torch.compile takes 35 to 120 seconds on two cores and then saves about a fifth."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What follows from config, rows and machine: how many steps, of how many rows, where."""
+class Lesson:
+    """What a model is trained on, and who judges it."""
 
-    steps: int
-    step_rows: int
-    step_tokens: int
-    micro_batch: int
-    """Rows a forward pass."""
-    device: str
-
-    @property
-    def device_kind(self) -> str:
-        return self.device.split(":", maxsplit=1)[0]
-
-
-def plan_training(config: TrainConfig, rows: Rows, machine: Machine) -> Plan:
-    """The steps of a training; ConfigError if the warm-up takes all of them."""
-    device = machine.device if machine.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    step_rows = max(1, config.tokens_per_step // rows.tokens)
-    steps = math.ceil(config.tokens / (step_rows * rows.tokens))
-    if config.warmup_steps >= steps:
-        raise ConfigError(
-            f"warmup_steps is {config.warmup_steps}, but {config.tokens} tokens make only {steps} steps"
-        )
-    budget = MICRO_BATCH_TOKENS.get(device.split(":")[0], MICRO_BATCH_TOKENS["cpu"])
-    micro_batch = machine.micro_batch or max(1, budget // rows.tokens)
-    return Plan(steps, step_rows, step_rows * rows.tokens, min(micro_batch, step_rows), device)
+    rows: Rows
+    tokenizer: Tokenizer
+    judge: Callable[[Phi], float] | None = None
+    """A model's score on held-out exercises, higher is better; for a config that chooses by them."""
 
 
 @dataclass(frozen=True)
@@ -84,160 +61,208 @@ class Training:
     """A model on its way through a plan."""
 
     model: Phi
-    optimiser: Optimizer
-    rows: Rows
+    engine: Engine
+    lesson: Lesson
     config: TrainConfig
     plan: Plan
+    watch: Watch
 
-    def step(self, number: int, chosen: npt.NDArray[np.int64]) -> dict[str, int | float]:
-        """One optimiser step on these rows, a micro-batch at a time; its line of metrics."""
-        rate = learning_rate(self.config, number, self.plan.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        predicted = len(chosen) * (self.rows.tokens - 1)
-        total = torch.zeros((), device=self.plan.device)
-        for start in range(0, len(chosen), self.plan.micro_batch):
-            tokens = self.rows.train[chosen[start : start + self.plan.micro_batch]]
-            loss = self._loss(tokens) / predicted
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient_norm)
-        mean_loss, gradient_norm = total.item(), norm.item()
-        if not math.isfinite(mean_loss + gradient_norm):
-            self._stop(number, mean_loss, chosen)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+    def step(self, number: int, chosen: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """One optimiser step on these rows; its line of metrics."""
+        rows, rate = self.lesson.rows, learning_rate(self.config, number, self.plan.steps)
+        pieces = [rows.train[piece] for piece in self.plan.pieces(chosen)]
+        loss, norm = self.engine.step(Step(pieces, len(chosen) * (rows.tokens - 1), rate))
+        self.watch.see(number, loss, norm, chosen)
         return {
             "step": number + 1,
             "tokens": (number + 1) * self.plan.step_tokens,
-            "loss": mean_loss,
+            "loss": loss,
             "learning_rate": rate,
-            "gradient_norm": gradient_norm,
+            "gradient_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
         }
 
     @torch.no_grad()
     def heldout_loss(self) -> float | None:
         """Mean cross-entropy, in nats a token, on the held-out rows; None where there are none."""
-        rows = self.rows.heldout[: self.config.heldout_rows]
+        rows = self.lesson.rows.heldout[: self.config.heldout_rows]
         if not len(rows):
             return None
-        self.model.eval()
         size = self.plan.micro_batch
-        total = sum(self._loss(rows[start : start + size]).item() for start in range(0, len(rows), size))
-        self.model.train()
-        return total / (len(rows) * (self.rows.tokens - 1))
-
-    def _loss(self, tokens: Ids) -> Tensor:
-        """The summed loss of these rows, in the precision of the config."""
-        batch = torch.from_numpy(tokens.astype(np.int64)).to(self.plan.device)
-        with torch.autocast(self.plan.device_kind, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            return self.model.loss(batch)
-
-    def _stop(self, number: int, loss: float, chosen: npt.NDArray[np.int64]) -> NoReturn:
-        names = self.rows.sources([int(row) for row in chosen])
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        raise StageError(
-            f"the loss became {loss} at step {number + 1} of {self.plan.steps}, on documents {shown}; "
-            "lower peak_learning_rate, lengthen the warm-up, or look at these documents"
+        total = sum(
+            self.engine.loss(rows[start : start + size]).item() for start in range(0, len(rows), size)
         )
+        return total / (len(rows) * (self.lesson.rows.tokens - 1))
+
+    def examine(self) -> dict[str, Any]:
+        """What is measured at a checkpoint: the held-out loss, and the judge's score by its name."""
+        self.model.eval()
+        facts: dict[str, Any] = {"heldout_loss": self.heldout_loss()}
+        if self.lesson.judge:
+            score = self.lesson.judge(self.model)
+            facts[self.config.choose_by] = ranks.agreed(score, self.plan.device)
+        self.model.train()
+        return facts
+
+    def score(self, facts: dict[str, Any]) -> float:
+        """What chooses among checkpoints; higher is better."""
+        by = self.config.choose_by
+        if by == "last":
+            return float(facts["step"])
+        return -(facts[by] or 0.0) if by == "heldout_loss" else facts[by]
 
 
-def train(
-    model: Phi, tokenizer: Tokenizer, rows: Rows, config: TrainConfig, out: Path, tools: Tools
-) -> Counts:
-    """Train `model` on `rows` and write it to `out`, with metrics.jsonl, training.json and timing.json.
+@dataclass
+class Pace:
+    """Tokens a second of this process so far, shown beside the bar and tracked."""
 
-    A state in out/resume is gone on from: a training killed at any moment ends with the same bytes as one
-    that was not, on the same CPU. StageError if the loss stops being a number; it names the step's documents.
+    plan: Plan
+    bar: Bar
+    tracker: Tracker
+    flops: int
+    """Floating-point operations of a token."""
+    ceiling: float
+    begun: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+
+    @classmethod
+    def of(cls, training: Training, bar: Bar, tracker: Tracker) -> Pace:
+        plan = training.plan
+        flops = flops_per_token(training.model.config, training.lesson.rows.tokens)
+        return cls(plan, bar, tracker, flops, ceiling(plan.device, training.config.precision))
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.steps * self.plan.step_tokens / max(time.perf_counter() - self.begun, 1e-9)
+
+    @property
+    def utilisation(self) -> float:
+        """Model FLOPs utilisation: the share of the machine's measured matmul ceiling, all processes together."""
+        return self.tokens_per_second * self.flops / (self.ceiling * self.plan.world)
+
+    def advance(self, facts: dict[str, Any]) -> None:
+        """Count a step and show it."""
+        self.steps += 1
+        speed = {"tokens_per_second": self.tokens_per_second, "flops_utilisation": self.utilisation}
+        self.bar.advance(self.plan.step_tokens)
+        self.bar.note(
+            f"loss {facts['loss']:.3f}, {speed['tokens_per_second']:,.0f} tokens/s, MFU {self.utilisation:.0%}"
+        )
+        numbers = {k: float(v) for k, v in (facts | speed).items() if v is not None and k != "step"}
+        self.tracker.log(facts["step"], numbers)
+
+    def timing(self, first: int) -> dict[str, float]:
+        """What timing.json tells of this process."""
+        return {
+            "first_step": first,
+            "tokens_per_second": self.tokens_per_second,
+            "flops_utilisation": self.utilisation,
+            "ceiling_flops_per_second": self.ceiling,
+            "peak_memory_bytes": peak_memory_bytes(self.plan.device_kind),
+        }
+
+
+def train(model: Phi, lesson: Lesson, config: TrainConfig, out: Path, tools: Tools) -> Counts:
+    """Train `model` on the lesson's rows and write it to `out`, with metrics.jsonl, training.json and timing.json.
+
+    A checkpoint in out/resume is gone on from: a training killed at any moment ends with the same bytes as one
+    that was not, on the same CPU. StageError if the loss stops being a number or jumps; it names the documents.
     """
-    plan = plan_training(config, rows, tools.machine)
-    torch.set_num_threads(available_cpus())
-    training = Training(
-        prepare(model, config, plan, tools.machine), open_optimiser(model, config), rows, config, plan
-    )
-    first = _resume(training, out)
-    begun = time.perf_counter()
-    _run(training, first, out, tools)
-    seconds = time.perf_counter() - begun
-    tokens = (plan.steps - first) * plan.step_tokens
-    timing = {
-        "seconds": seconds,
-        "tokens": tokens,
-        "tokens_per_second": tokens / seconds,
-        "first_step": first,
-    }
-    last = orjson.loads((out / METRICS_FILE).read_bytes().splitlines()[-1])
-    facts = {
+    plan = plan_training(config, lesson.rows, tools.machine)
+    model = prepare(model, config, plan, tools.machine)
+    objective = Objective(model, config, lesson.tokenizer.end_of_text)
+    engine = open_engine(objective, config, plan, tools.machine)
+    skips = config.precision == "fp16"
+    watch = Watch(plan.steps, tools.machine.stop_at_spike_nats, lesson.rows, out, skips)
+    training = Training(model, engine, lesson, config, plan, watch)
+    checkpoints = Checkpoints(out / RESUME_FOLDER, tools.machine.keep_checkpoints)
+    first = checkpoints.resume(engine)
+    _rewind(out / METRICS_FILE, first, watch)
+    timing = _run(training, first, checkpoints, out, tools)
+    best = checkpoints.best()
+    facts = _facts(training, out, int(checkpoints.facts(best)["step"]))
+    if ranks.rank() == 0:
+        record = {"training": config.model_dump(), "seed": tools.seed, **facts}
+        _finish(model, engine.weights(best), lesson.tokenizer, out, record)
+        write_json(out / TRAINING_FILE, facts)
+        before = read_json(out / TIMING_FILE) if (out / TIMING_FILE).exists() else {}
+        write_json(out / TIMING_FILE, {**before, **timing})
+        (out / STOPPED_FILE).unlink(missing_ok=True)
+        shutil.rmtree(out / RESUME_FOLDER)
+    ranks.wait()
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _run(
+    training: Training, first: int, checkpoints: Checkpoints, out: Path, tools: Tools
+) -> dict[str, float]:
+    """Every step from `first` on, with its line of metrics and, now and then, a checkpoint; how fast it was."""
+    plan, lead = training.plan, ranks.rank() == 0
+    orders = batches(len(training.lesson.rows.train), plan.step_rows, tools.seed, first)
+    run = out.name.removesuffix(".partial")
+    tracker = open_tracker(tools.machine if lead else Machine(), run, training.config.model_dump())
+    with ExitStack() as stack:
+        stack.callback(tracker.close)
+        metrics = stack.enter_context((out / METRICS_FILE if lead else Path(os.devnull)).open("a"))
+        total = plan.steps * plan.step_tokens
+        bar = stack.enter_context(tools.progress.bar("train", total, "tokens"))
+        bar.advance(first * plan.step_tokens)
+        pace = Pace.of(training, bar, tracker)
+        for step in range(first, plan.steps):
+            torch.manual_seed(
+                (tools.seed * 1_000_003 + step) * plan.world + plan.rank
+            )  # dropout belongs to the step
+            facts = training.step(step, next(orders))
+            if (
+                at_checkpoint := (step + 1) % training.config.checkpoint_every_steps == 0
+                or step + 1 == plan.steps
+            ):
+                facts |= training.examine()
+            metrics.write(to_json(facts) + "\n")
+            metrics.flush()
+            if at_checkpoint:
+                checkpoints.save(training.engine, step + 1, training.score(facts))
+            pace.advance(facts)
+    return pace.timing(first)
+
+
+def _rewind(metrics: Path, step: int, watch: Watch) -> None:
+    """Let go of the lines of steps that will be done again; the watch remembers the others."""
+    lines = metrics.read_bytes().splitlines(keepends=True)[:step] if metrics.exists() else []
+    watch.remember(orjson.loads(line)["loss"] for line in lines[-REMEMBERED:])
+    ranks.wait()
+    if ranks.rank() == 0:
+        write_bytes(metrics, b"".join(lines))
+
+
+def _facts(training: Training, out: Path, chosen_step: int) -> dict[str, Any]:
+    """What training.json tells: the plan, and what the chosen checkpoint had reached."""
+    plan, rows = training.plan, training.lesson.rows
+    lines = (out / METRICS_FILE).read_bytes().splitlines()
+    chosen = orjson.loads(lines[chosen_step - 1])
+    by = training.config.choose_by
+    return {
         "steps": plan.steps,
         "tokens": plan.steps * plan.step_tokens,
         "epochs": plan.steps * plan.step_rows / len(rows.train),
         "rows": len(rows.train),
         "row_tokens": rows.tokens,
-        "parameters": model.config.parameters,
-        "loss": last["loss"],
-        "heldout_loss": last["heldout_loss"],
+        "parameters": training.model.config.parameters,
+        "loss": chosen["loss"],
+        "heldout_loss": chosen["heldout_loss"],
+        "chosen_step": chosen_step,
+        **({by: chosen[by]} if by in BY_EXERCISES else {}),
     }
-    write_json(out / TIMING_FILE, timing)
-    write_json(out / TRAINING_FILE, facts)
-    save_model(out, model, tokenizer, {"training": config.model_dump(), "seed": tools.seed, **facts})
-    shutil.rmtree(out / RESUME_FOLDER, ignore_errors=True)
-    return {key: value for key, value in facts.items() if value is not None}
 
 
-def _run(training: Training, first: int, out: Path, tools: Tools) -> None:
-    """Every step from `first` on, with its line of metrics and, now and then, a state to resume from."""
-    plan, every = training.plan, training.config.checkpoint_every_steps
-    orders = batches(len(training.rows.train), plan.step_rows, tools.seed, first)
-    total = plan.steps * plan.step_tokens
-    with (out / METRICS_FILE).open("a") as metrics, tools.progress.bar("train", total, "tokens") as bar:
-        bar.advance(first * plan.step_tokens)
-        for step in range(first, plan.steps):
-            begun = time.perf_counter()
-            torch.manual_seed(tools.seed * 1_000_003 + step)  # dropout belongs to the step: no state to save
-            facts: dict[str, int | float | None] = {**training.step(step, next(orders))}
-            if at_checkpoint := (step + 1) % every == 0 or step + 1 == plan.steps:
-                facts["heldout_loss"] = training.heldout_loss()
-            metrics.write(to_json(facts) + "\n")
-            metrics.flush()
-            if at_checkpoint:
-                state = training_state(training.model, training.optimiser)
-                save_state(out / RESUME_FOLDER / STATE_FILE, state, {"step": str(step + 1)})
-            bar.advance(plan.step_tokens)
-            bar.note(
-                f"loss {facts['loss']:.3f}, {plan.step_tokens / (time.perf_counter() - begun):,.0f} tokens/s"
-            )
-
-
-def _resume(training: Training, out: Path) -> int:
-    """The number of steps done, after putting the training where the last saved state left it."""
-    path, metrics = out / RESUME_FOLDER / STATE_FILE, out / METRICS_FILE
-    step = 0
-    if path.exists():
-        state, facts = load_state(path)
-        step = int(facts["step"])
-        restore(training.model, training.optimiser, state, step)
-    lines = metrics.read_bytes().splitlines(keepends=True) if metrics.exists() else []
-    write_bytes(metrics, b"".join(lines[:step]))
-    return step
-
-
-def prepare(model: Phi, config: TrainConfig, plan: Plan, machine: Machine) -> Phi:
-    """The model on its device, in training mode, with the attention and compilation that pay there."""
-    model.to(plan.device).train()
-    seconds = 6 * model.config.parameters * config.tokens / OPERATIONS_PER_SECOND.get(plan.device_kind, 2e11)
-    compiled = machine.compile if machine.compile is not None else seconds > COMPILE_PAYS_AFTER_SECONDS
-    if plan.device_kind == "cpu":
-        keep_freed_memory()
-        if compiled or config.dropout:  # otherwise the fused kernel is as fast or faster
-            model.attention_blocks = max(1, model.config.context_tokens // BLOCK_TOKENS)
-    for layer in model.layers if compiled else ():
-        layer.compile()
-    return model
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what a step frees for the next: 1.35 times the tokens a second at the size nano."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        for option, value in GLIBC_OPTIONS.items():
-            mallopt(option, value)
+def _finish(
+    model: Phi,
+    weights: Mapping[str, torch.Tensor],
+    tokenizer: Tokenizer,
+    out: Path,
+    record: Mapping[str, Any],
+) -> None:
+    """Write the model with these weights."""
+    with torch.device("meta"):
+        final = Phi(model.config)
+    final.load_state_dict(dict(weights), assign=True)
+    save_model(out, final, tokenizer, record)

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
     from hornbook.model.phi import Phi
 
+DECAY_SHARE = 0.2
+"""Of the steps after the warm-up, in which the schedule warm-up-stable-decay decays (MiniCPM, arXiv 2404.06395)."""
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda done: 1 - done,
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "wsd": lambda done: min(1.0, (1 - done) / DECAY_SHARE),
     "constant": lambda done: 1.0,
 }
 """Share of the peak learning rate when a share `done` of the steps after the warm-up is done."""
@@ -45,23 +48,24 @@ def open_optimiser(model: Phi, config: TrainConfig) -> Optimizer:
 
 
 def training_state(model: Phi, optimiser: Optimizer) -> dict[str, Tensor]:
-    """Weights and both moments of AdamW, by name."""
-    state: dict[str, Tensor] = {}
+    """Weights, both moments of AdamW, and its count of updates, by name."""
+    import torch
+
+    state: dict[str, Tensor] = {"updates": torch.zeros(())}
     for name, parameter in model.named_parameters():
+        moments = optimiser.state.get(parameter, {})
         state[f"weight.{name}"] = parameter
-        state |= {f"{moment}.{name}": optimiser.state[parameter][moment] for moment in MOMENTS}
+        state |= {f"{m}.{name}": moments.get(m, torch.zeros_like(parameter)) for m in MOMENTS}
+        state["updates"] = moments.get("step", state["updates"])
     return state
 
 
-def restore(model: Phi, optimiser: Optimizer, state: dict[str, Tensor], step: int) -> None:
-    """Put weights and optimiser back to where training_state found them after `step` steps."""
+def restore(model: Phi, optimiser: Optimizer, state: dict[str, Tensor]) -> None:
+    """Put weights and optimiser back to where training_state found them."""
     import torch
 
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(state[f"weight.{name}"])
             moments = {moment: state[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
-            optimiser.state[parameter] = {
-                "step": torch.tensor(float(step), device=parameter.device),
-                **moments,
-            }
+            optimiser.state[parameter] = {"step": state["updates"].to(parameter.device).clone(), **moments}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pydantic import Field, field_validator
 
 from hornbook.benchmarks import Problem, benchmark_hashes, check_names, label, load
 from hornbook.benchmarks.attempts import STOP_RULES, cut, failure_kind, program
+from hornbook.benchmarks.heldout import HELDOUT, heldout_problems
 from hornbook.benchmarks.proof import prove
 from hornbook.benchmarks.scores import (
     Interval,
@@ -27,8 +27,7 @@ from hornbook.benchmarks.scores import (
 )
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
-from hornbook.core.records import Document
-from hornbook.core.shards import Counts, read_documents, read_table, shard_name, write_json, write_table
+from hornbook.core.shards import Counts, read_table, shard_name, write_json, write_table
 from hornbook.core.tools import Tools
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from hornbook.model.sampling import Completion
     from hornbook.model.tokenizer import Tokenizer
 
-HELDOUT = "heldout"
 SCORES = "scores.json"
 ONE_THREAD_BELOW_PARAMETERS = 20_000_000
 ATTEMPTS = pa.schema(
@@ -96,7 +94,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: To
     """
     suites = {label(name): load(name) for name in config.benchmarks}
     if HELDOUT in inputs and config.heldout_problems:
-        suites[HELDOUT] = _heldout(inputs[HELDOUT], config.heldout_problems, tools.seed)
+        suites[HELDOUT] = heldout_problems(inputs[HELDOUT], config.heldout_problems, tools.seed, "evaluate")
     with _sandbox(config, tools) as sandbox:
         problems = [problem for suite in suites.values() for problem in suite]
         with tools.progress.bar("prove the evaluator", 2 * len(problems), "verdicts") as bar:
@@ -109,31 +107,6 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: To
     sampling = {"temperature": 0, "stop_rule": config.stop_rule, **asdict(STOP_RULES[config.stop_rule])}
     write_json(out / SCORES, {"proof": proof, "sampling": sampling, "benchmarks": scored})
     return _counts(scored)
-
-
-def _heldout(folder: Path, count: int, seed: int) -> list[Problem]:
-    """`count` held-out exercises as problems, those with the lowest seeded hash."""
-    found = sorted(
-        read_documents(folder, HELDOUT), key=lambda d: hashlib.blake2b(f"{seed}:{d.id}".encode()).digest()
-    )
-    if len(found) < count:
-        raise StageError(
-            f"evaluate: heldout_problems is {count}, but {folder} holds out {len(found)} exercises"
-        )
-    return [_problem(document) for document in found[:count]]
-
-
-def _problem(exercise: Document) -> Problem:
-    meta = exercise.meta
-    return Problem(
-        id=f"{HELDOUT}/{exercise.id[:12]}",
-        prompt=exercise.text[: meta["prompt_chars"]],
-        solution=exercise.text[meta["prompt_chars"] :],
-        tests=meta["tests"],
-        entry_point=meta["entry_point"],
-        benchmark=HELDOUT,
-        concepts=tuple(meta.get("concepts", ())),
-    )
 
 
 @contextmanager

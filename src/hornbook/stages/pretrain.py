@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
-from hornbook.model.config import PhiConfig, Size, TrainConfig
+from hornbook.model.config import BY_EXERCISES, Choice, PhiConfig, Size, TrainConfig
 
 
 class PretrainConfig(TrainConfig):
@@ -20,15 +20,25 @@ class PretrainConfig(TrainConfig):
     peak_learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_steps: int = Field(750, ge=0)
 
+    @field_validator("choose_by")
+    @classmethod
+    def _needs_no_exercises(cls, choice: Choice) -> Choice:
+        if choice in BY_EXERCISES:
+            raise ValueError(f"{choice!r} is for finetune; pretrain may choose by last or heldout_loss")
+        return choice
+
 
 def run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
     """Train a new model of `size` on `rows`, with the vocabulary of `tokenizer`."""
-    from hornbook.model.loop import train
+    from hornbook.model.launch import launched, needs_launch
+    from hornbook.model.loop import Lesson, train
     from hornbook.model.phi import Phi
     from hornbook.model.rows import open_rows
     from hornbook.model.tokenizer import load_tokenizer
 
+    if needs_launch(tools.machine):
+        return launched(run, config, inputs, out, tools)
     tokenizer, rows = load_tokenizer(inputs["tokenizer"]), open_rows(inputs["rows"])
     shape = PhiConfig.of_size(config.size, tokenizer.vocabulary, rows.tokens)
     model = Phi(shape, config.dropout).initialise(tools.seed)
-    return train(model, tokenizer, rows, config, out, tools)
+    return train(model, Lesson(rows, tokenizer), config, out, tools)

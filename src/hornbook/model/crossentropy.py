@@ -1,0 +1,87 @@
+"""The loss of the last layer, a chunk of tokens at a time: logits of a whole batch never exist, in no precision."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+IGNORED = -100
+"""A target that adds nothing to the loss."""
+CHUNK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
+"""float32 logits of a chunk: what a core's cache holds, and what a GPU does not notice."""
+
+
+def head_loss(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, compiled: bool = False) -> Tensor:
+    """Summed cross-entropy, in nats, of targets [N] under logits x weight' + bias, with x [N, C] and weight [V, C].
+
+    Softmax and sums are float32; the matrix products take autocast's precision where it is on. Gradients are made
+    together with the loss while a chunk's logits are at hand.
+    """
+    kind = x.device.type
+    half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    with torch.autocast(kind, enabled=False):
+        how = (half, compiled, torch.is_grad_enabled())
+        loss: Tensor = _HeadLoss.apply(x, weight, bias, targets, how)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        how: tuple[torch.dtype, bool, bool],
+    ) -> Tensor:
+        half, compiled, learning = how
+        of_chunk = _compiled() if compiled else loss_and_gradient
+        xs, w, b = x.to(half), weight.to(half), bias.to(half)
+        dx, dw, db = (
+            torch.zeros(t.shape if learning else 0, dtype=d, device=x.device)
+            for t, d in ((xs, half), (weight, torch.float32), (bias, torch.float32))
+        )
+        total = torch.zeros((), device=x.device)
+        size = chunk_tokens(len(w), x.device.type)
+        for start in range(0, len(xs), size):
+            part = slice(start, start + size)
+            loss, gradient = of_chunk(torch.addmm(b, xs[part], w.t()), targets[part])
+            total += loss
+            if learning:
+                torch.mm(gradient, w, out=dx[part])
+                dw += gradient.t() @ xs[part]
+                db += gradient.new_ones(len(gradient)) @ gradient
+        ctx.save_for_backward(dx, dw, db)
+        ctx.kinds = (x.dtype, weight.dtype, bias.dtype)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [t.mul_(outer[0]).to(kind) for t, kind in zip(ctx.saved_tensors, ctx.kinds, strict=True)]
+        return (*scaled, None, None)
+
+
+def loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed cross-entropy of logits [N, V] and its gradient, softmax less one at the target, in their type."""
+    scores = logits.float()
+    log_sum = scores.logsumexp(-1, keepdim=True)
+    counted = (targets != IGNORED)[:, None]
+    target = targets.clamp(min=0)[:, None]
+    loss = ((log_sum - scores.gather(1, target)) * counted).sum()
+    gradient = scores.sub_(log_sum).exp_().scatter_add_(1, target, torch.full_like(log_sum, -1.0))
+    return loss, gradient.mul_(counted).to(logits.dtype)
+
+
+@cache
+def _compiled() -> Any:
+    return torch.compile(loss_and_gradient, dynamic=False)
+
+
+def chunk_tokens(vocabulary: int, kind: str) -> int:
+    """Tokens of a chunk: a power of two, so that whole batches are made of whole chunks."""
+    room = CHUNK_BYTES.get(kind, CHUNK_BYTES["cpu"]) // (4 * vocabulary)
+    return max(64, 1 << max(0, room.bit_length() - 1))

@@ -1,0 +1,134 @@
+"""What follows from config, rows and machine before the first step: how many steps, of what size, where, and how."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import distributed
+
+from hornbook.core.config import Machine
+from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.workers import available_cpus
+from hornbook.model import ranks
+from hornbook.model.attention import HALF, attention
+from hornbook.model.config import TrainConfig
+from hornbook.model.phi import Phi
+from hornbook.model.rows import Rows
+from hornbook.model.speed import PRECISIONS
+
+Numbers = npt.NDArray[np.int64]
+
+BLOCK_TOKENS = 128
+"""Queries in a block of the block-causal attention on a CPU."""
+GLIBC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**28}
+"""M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): never hand large blocks back to the kernel."""
+MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+OPERATIONS_PER_SECOND = {"cpu": 2e11, "cuda": 1e14}
+COMPILE_PAYS_AFTER_SECONDS = 900
+"""A cold torch.compile takes 35 to 120 seconds on two cores and then saves about a fifth."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a training and this process's share of each."""
+
+    steps: int
+    step_rows: int
+    """Rows of a step, over all processes."""
+    step_tokens: int
+    micro_batch: int
+    """Rows a forward pass, at most."""
+    device: str
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def device_kind(self) -> str:
+        return self.device.split(":", maxsplit=1)[0]
+
+    @property
+    def micro_batches(self) -> int:
+        """Forward passes of a step in each process."""
+        return -(-self.step_rows // (self.world * self.micro_batch))
+
+    def pieces(self, chosen: Numbers) -> list[Numbers]:
+        """This process's share of a step's rows as micro-batches; every process has as many."""
+        return np.array_split(np.array_split(chosen, self.world)[self.rank], self.micro_batches)
+
+
+def plan_training(config: TrainConfig, rows: Rows, machine: Machine) -> Plan:
+    """The plan of this process; ConfigError if the warm-up takes all steps or the processes cannot share one."""
+    device, world = find_device(machine), ranks.world()
+    step_rows = max(1, config.tokens_per_step // rows.tokens)
+    steps = math.ceil(config.tokens / (step_rows * rows.tokens))
+    if config.warmup_steps >= steps:
+        raise ConfigError(
+            f"warmup_steps is {config.warmup_steps}, but {config.tokens} tokens make only {steps} steps"
+        )
+    if step_rows % world:
+        raise ConfigError(
+            f"tokens_per_step makes {step_rows} rows of {rows.tokens} tokens, which {world} processes cannot share "
+            "evenly; launch a number that divides it"
+        )
+    budget = MICRO_BATCH_TOKENS.get(device.split(":")[0], MICRO_BATCH_TOKENS["cpu"])
+    micro_batch = machine.micro_batch or max(1, budget // rows.tokens)
+    size = min(micro_batch, step_rows // world)
+    return Plan(steps, step_rows, step_rows * rows.tokens, size, device, ranks.rank(), world)
+
+
+def find_device(machine: Machine) -> str:
+    """The machine's device; among processes on CUDA, one GPU for each."""
+    device = machine.device if machine.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    return f"cuda:{distributed.get_node_local_rank(0)}" if device == "cuda" and ranks.joined() else device
+
+
+def prepare(model: Phi, config: TrainConfig, plan: Plan, machine: Machine) -> Phi:
+    """The model on its device, in training mode, with the attention and compilation that pay there."""
+    torch.set_num_threads(max(1, available_cpus() // machine.launch))
+    model.to(plan.device).train()
+    seconds = 6 * model.config.parameters * config.tokens / OPERATIONS_PER_SECOND.get(plan.device_kind, 2e11)
+    compiled = machine.compile if machine.compile is not None else seconds > COMPILE_PAYS_AFTER_SECONDS
+    if plan.device_kind == "cpu":
+        keep_freed_memory()
+        if compiled or config.dropout:  # otherwise the fused kernel is as fast or faster
+            model.attention_blocks = max(1, model.config.context_tokens // BLOCK_TOKENS)
+    else:
+        require_kernel(model, config, plan.device)
+    if compiled:
+        compile_layers(model)
+    return model
+
+
+def compile_layers(model: Phi) -> None:
+    """Compile the code of one layer, which all layers share, and of the loss."""
+    for layer in model.layers:
+        layer.compile()
+    model.head.compiled = True
+
+
+def require_kernel(model: Phi, config: TrainConfig, device: str) -> None:
+    """Try attention once, forwards and backwards; StageError where the kernel it must run in does not exist."""
+    shape = (1, model.config.heads, 2, model.config.head_dims)
+    q = torch.zeros(shape, device=device, dtype=PRECISIONS[config.precision], requires_grad=True)
+    try:
+        attention(q, q, q, config.dropout).sum().backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        wanted = "FlashAttention" if q.dtype in HALF else "memory-efficient attention"
+        raise StageError(
+            f"{wanted} does not run on {device} in {config.precision} with heads of {model.config.head_dims} "
+            f"({error}); use another precision, or a torch built for this GPU"
+        ) from error
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next: 1.35 times the tokens a second at the size nano."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        for option, value in GLIBC_OPTIONS.items():
+            mallopt(option, value)
