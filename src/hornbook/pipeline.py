@@ -110,8 +110,12 @@ class Recipe(Config):
                 raise ValueError(
                     f"arms.{name} names mix {mix_name!r}; the mixes are {', '.join(sorted(self.mixes))}"
                 )
-        grammar = any(config.source == "grammar" for config in self.exercises.values())
-        if self.finetune.choose_by in BY_EXERCISES and not grammar:
+        return self
+
+    @model_validator(mode="after")
+    def _can_choose(self) -> Self:
+        heldout = any(config.source == "grammar" for config in self.exercises.values())
+        if self.finetune and self.finetune.choose_by in BY_EXERCISES and not heldout:
             raise ValueError(
                 f"finetune.choose_by is {self.finetune.choose_by!r}, but no exercises are held out; add an exercises "
                 'table with source = "grammar", or choose by heldout_loss'

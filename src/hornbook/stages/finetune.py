@@ -73,7 +73,8 @@ def likelihood(model: Phi, tokenizer: Tokenizer, problems: Sequence[Problem]) ->
 
 def pass_rate(model: Phi, tokenizer: Tokenizer, problems: Sequence[Problem], tools: Tools) -> float:
     """The share of the problems whose greedy completion passes their tests."""
-    from hornbook.model.generate import Sampling, generate
+    from hornbook.model.generate import generate
+    from hornbook.model.sampling import Sampling
 
     if tools.sandbox is None:
         raise StageError("finetune: choose_by is pass_rate, but no sandbox was given to execute answers in")
