@@ -134,14 +134,16 @@ class Answers:
     def take_in(self, path: Path) -> tuple[int, int]:
         """Keep the answers of an exported file; returns how many there were, and how many of them were new.
 
-        InputError names the first line that is none; the lines before it are kept.
+        InputError names the first line that is none; then nothing is kept.
         """
         read = new = 0
         rows = _rows(path)
-        while part := list(islice(rows, LINES_AT_ONCE)):
-            with self._told(), self._whole():
-                written = self._db.executemany("insert or ignore into answers values (?, ?, ?, ?, ?)", part)
-            read, new = read + len(part), new + written.rowcount
+        with self._told(), self._whole():
+            while part := list(islice(rows, LINES_AT_ONCE)):
+                read += len(part)
+                new += self._db.executemany(
+                    "insert or ignore into answers values (?, ?, ?, ?, ?)", part
+                ).rowcount
         return read, new
 
     @contextmanager
@@ -188,7 +190,7 @@ def _rows_of(lines: Iterable[bytes], path: Path) -> Iterator[tuple[bytes, str, s
             asked, answer = _read(orjson.loads(text))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
-                f"{path}:{number} is not an exported answer ({error}); the lines before it were taken in"
+                f"{path}:{number} is not an exported answer ({error}); nothing was taken in"
             ) from error
         yield asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer))
 
