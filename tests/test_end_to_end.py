@@ -45,6 +45,9 @@ asks = 2
 source = "grammar"
 count = 300
 heldout_count = 20
+[degrade.wrong]
+dataset = "exercises/grammar"
+wrong_solutions = 0.1
 [decontaminate]
 [tokenizer]
 vocabulary = 512
@@ -53,7 +56,7 @@ sample_bytes = 200_000
 raw = { tokens = 6_400, parts = { dedup = 1.0 } }
 chance = { tokens = 6_400, parts = { "filter.random" = 1.0 } }
 textbook = { tokens = 6_400, parts = { filter = 0.4, textbooks = 0.1, "exercises/corpus" = 0.5 } }
-exercises = { tokens = 6_400, parts = { "exercises/grammar" = 1.0 } }
+exercises = { tokens = 6_400, parts = { "exercises/grammar" = 0.5, "degrade/wrong" = 0.5 } }
 [pretrain]
 size = "nano"
 tokens = 6_400
