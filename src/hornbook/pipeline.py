@@ -34,10 +34,13 @@ from hornbook.stages import (
 from hornbook.stages.annotate import AgainConfig, AnnotateConfig
 from hornbook.stages.dedup import DedupConfig
 from hornbook.stages.degrade import DegradeConfig
+from hornbook.stages.evaluate import EvaluateConfig
 from hornbook.stages.exercises import ExercisesConfig
 from hornbook.stages.finetune import FinetuneConfig
+from hornbook.stages.pretrain import PretrainConfig
 from hornbook.stages.read import ReadConfig
 from hornbook.stages.textbooks import TextbooksConfig
+from hornbook.stages.tokenizer import TokenizerConfig
 from hornbook.teachers import Forecast
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -80,20 +83,21 @@ class Recipe(Config):
     exercises: dict[str, ExercisesConfig] = Field(default_factory=dict)
     degrade: dict[str, DegradeConfig] = Field(default_factory=dict)
     decontaminate: decontaminate.DecontaminateConfig
-    tokenizer: tokenizer.TokenizerConfig
-    mixes: dict[str, Mix] = Field(min_length=1)
-    row_tokens: int = Field(ge=16)
+    tokenizer: TokenizerConfig | None = None
+    mixes: dict[str, Mix] = Field(default_factory=dict)
+    """Left out, every dataset is made and decontaminated, and none is packed."""
+    row_tokens: int | None = Field(None, ge=16)
     """Tokens in a training row: the sequence length."""
-    pretrain: pretrain.PretrainConfig
+    pretrain: PretrainConfig | None = None
     finetune: FinetuneConfig | None = None
     """Left out where no arm finetunes."""
-    evaluate: evaluate.EvaluateConfig
-    arms: dict[str, Arm] = Field(min_length=1)
+    evaluate: EvaluateConfig | None = None
+    arms: dict[str, Arm] = Field(default_factory=dict)
+    """Left out, no model is trained."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        made = {name for name in ("dedup", "textbooks") if getattr(self, name)}
-        datasets = {*made, *self.all_filters, *(f"exercises/{source}" for source in self.exercises)}
+        datasets = set(self.datasets) - {f"degrade/{name}" for name in self.degrade}
         for name, turned in self.degrade.items():
             if turned.dataset not in datasets - {"dedup", *self.all_filters}:
                 raise ValueError(
@@ -135,7 +139,7 @@ class Recipe(Config):
         needs += [(f"arms.{name}", "finetune") for name, arm in self.arms.items() if arm.finetune]
         for name, needed in needs:
             if not getattr(self, needed):
-                what = "teacher = ..." if needed == "teacher" else f"[{needed}]"
+                what = f"{needed} = ..." if needed in ("teacher", "row_tokens") else f"[{needed}]"
                 raise ValueError(f"[{name}] needs {what}, which this recipe does not have")
         return self
 
@@ -156,6 +160,13 @@ class Recipe(Config):
         return self
 
     @property
+    def datasets(self) -> list[str]:
+        """Everything that a mix may read."""
+        made = [name for name in ("dedup", "textbooks") if getattr(self, name)]
+        made += [*self.all_filters, *(f"exercises/{source}" for source in self.exercises)]
+        return [*made, *(f"degrade/{name}" for name in self.degrade)]
+
+    @property
     def all_filters(self) -> dict[str, FilterConfig]:
         """Step key -> each filter of the recipe."""
         plain = {"filter": self.filter} if self.filter else {}
@@ -170,6 +181,10 @@ class Recipe(Config):
 
 
 NEEDS = (
+    ("mixes", "tokenizer"),
+    ("mixes", "row_tokens"),
+    ("arms", "pretrain"),
+    ("arms", "evaluate"),
     ("dedup", "read"),
     ("annotate", "dedup"),
     ("annotate", "teacher"),
@@ -289,6 +304,8 @@ def _grounds(recipe: Recipe) -> dict[str, str]:
 
 def _training(recipe: Recipe) -> list[Step]:
     """One tokenizer for all mixes, trained on what needs no model of the recipe, then each arm."""
+    if not (recipe.tokenizer and recipe.row_tokens):
+        return []
     parts = {dataset: f"decontaminate/{dataset}" for dataset in _datasets(recipe)}
     early = {f"part.{d}": key for d, key in parts.items() if d not in recipe.late}
     made = [Step("tokenizer", recipe.tokenizer, early, recipe.seed)]
@@ -305,6 +322,8 @@ def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
     grammar = next((key for key, config in recipe.exercises.items() if config.source == "grammar"), None)
     heldout = {"heldout": f"exercises/{grammar}"} if grammar else {}
     rows = {"rows": f"pack/{arm.mix}", "tokenizer": "tokenizer"}
+    assert recipe.pretrain is not None  # _has_what_it_needs
+    assert recipe.evaluate is not None
     made = [Step(f"pretrain/{name}", recipe.pretrain, rows, arm.seed)]
     tested = {"base": f"pretrain/{name}"}
     if arm.finetune and recipe.finetune:
@@ -319,5 +338,9 @@ def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
 
 
 def _datasets(recipe: Recipe) -> list[str]:
-    """The datasets that mixes read, in order of first mention."""
-    return list(dict.fromkeys(part for mix in recipe.mixes.values() for part in mix.parts))
+    """The datasets that mixes read, in order of first mention; all of them where there are no mixes."""
+    return (
+        recipe.datasets
+        if not recipe.mixes
+        else list(dict.fromkeys(part for mix in recipe.mixes.values() for part in mix.parts))
+    )
