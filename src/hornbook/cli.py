@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from hornbook.commands import answers, look, model, run
+from hornbook.commands import answers, doctor, look, model, run, score
 from hornbook.core.errors import HornbookError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 COMMANDS: dict[Callable[..., Any], str] = {
     run.run: "Examples: `hornbook run nano` · `hornbook run my.toml --root /data/hb --workers 8`",
     run.plan: "Example: `hornbook plan nano`, after a change to the recipe",
+    doctor.doctor: "Examples: `hornbook doctor` before a long run · `hornbook doctor --require-isolation full`",
     look.status: "Example: `hornbook status --root /data/hb`",
     look.show: "Examples: `hornbook show nano filter --where 'score > 0.9' --limit 3` · "
     "`hornbook show nano read --dropped --where \"reason = 'generated'\"` · `hornbook show nano textbooks --json`",
@@ -31,6 +32,8 @@ COMMANDS: dict[Callable[..., Any], str] = {
     "`hornbook complete out/my-model - --temperature 0.8 --seed 3 < prompt.py`",
     model.export: "Examples: `hornbook export nano/textbook --to gguf --out nano.gguf` · "
     "`hornbook export nano/pretrain/raw --to hf --out raw-model`",
+    score.score: "Examples: `hornbook score samples.jsonl --benchmark humaneval` · "
+    "`hornbook score samples.jsonl.gz --benchmark mbpp_plus:MbppPlus.jsonl.gz --k 1 --k 5`",
     answers.answers: "Examples: `hornbook answers` counts them · `hornbook answers export answers.jsonl` · "
     "`hornbook answers import answers.jsonl --root elsewhere`",
     look.clean: "Examples: `hornbook clean` shows what would go · `hornbook clean --yes` removes it",

@@ -33,6 +33,14 @@ WorkersOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--workers", help="Worker processes. [default: one a processor]", min=1),
 ]
+IsolationOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--require-isolation",
+        help="Refuse to execute programs below this level: process, filtered, full, or one layer's name.",
+        metavar="LEVEL",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -57,13 +65,16 @@ def read_recipe(name: str) -> Recipe:
     return parse(Recipe, read_toml(path), name)
 
 
-def read_machine(path: Path | None, root: str | None, workers: int | None) -> Machine:
+def read_machine(
+    path: Path | None, root: str | None, workers: int | None, require_isolation: str | None = None
+) -> Machine:
     """The machine file (--machine, else HORNBOOK_MACHINE, else defaults) with the options on top."""
     from hornbook.core.config import Machine, parse, read_toml
 
     path = path or (Path(os.environ["HORNBOOK_MACHINE"]) if os.environ.get("HORNBOOK_MACHINE") else None)
     values: dict[str, Any] = read_toml(path) if path else {}
     given = {"root": root or os.environ.get("HORNBOOK_ROOT"), "workers": workers}
+    given["require_isolation"] = require_isolation
     return parse(
         Machine, {**values, **{k: v for k, v in given.items() if v is not None}}, str(path or "options")
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornbook.commands.options import (
+    IsolationOption,
     JsonOption,
     MachineOption,
     RecipeArgument,
@@ -28,6 +29,7 @@ def run(
     root: RootOption = None,
     machine: MachineOption = None,
     workers: WorkersOption = None,
+    require_isolation: IsolationOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; only the result.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +37,7 @@ def run(
     from hornbook.core.progress import open_progress
     from hornbook.runner import execute, plan
 
-    what, where = read_recipe(recipe), read_machine(machine, root, workers)
+    what, where = read_recipe(recipe), read_machine(machine, root, workers, require_isolation)
     planned = plan(what, where)
     built = sum(p.state != "reuse" for p in planned)
     folder = execute(what, where, planned, open_progress(not quiet), read_keys(where))

@@ -187,7 +187,8 @@ class Machine(Config):
     tracker_project: str = "hornbook"
     """The project that wandb and trackio file a run under."""
     require_isolation: str = ""
-    """Refuse to execute anything below this sandbox level; empty takes the best that holds here."""
+    """Refuse to execute anything below this sandbox level (process, filtered, full) or without this layer; empty takes
+    the best that holds here."""
     teachers: dict[str, TeacherPlace] = Field(default_factory=dict)
     """Model name (as recipes call it) -> where it answers."""
     budgets: dict[str, Budget] = Field(default_factory=dict)

@@ -46,6 +46,11 @@ MAP = b"m"
 """A zygote asks with this byte for its user map, and is answered with it."""
 
 
+def level(held: tuple[str, ...]) -> str:
+    """The strongest level of LEVELS that these layers make up."""
+    return next((name for name in reversed(LEVELS) if not missing_layers(name, held)), "none")
+
+
 def missing_layers(required: str, held: tuple[str, ...]) -> list[str]:
     """The layers that `required` (a level, a layer, or nothing) stands for and that are not held."""
     wanted = LEVELS.get(required, (required,) if required else ())

