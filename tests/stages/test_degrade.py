@@ -167,7 +167,7 @@ def test_a_mix_names_a_degraded_dataset_and_nothing_else_is_built() -> None:
     ("change", "said"),
     [
         ({"degrade": {"wrong": {"dataset": "filter"}}}, "degrade.wrong reads 'filter'"),
-        ({"filter": {"good_share": 0.3, "keep_share": 0.2}}, r"\[filter\] needs \[annotate\]"),
+        ({"dedup": {}}, r"\[dedup\] needs \[read\]"),
         ({"exercises": {"grammar": {"source": "corpus"}}}, r"\[exercises.grammar\] needs \[dedup\]"),
         ({"arms": {"wrong": {"mix": "wrong", "finetune": "wrong"}}}, r"\[arms.wrong\] needs \[finetune\]"),
         ({"textbooks": {}}, r"\[textbooks\] needs teacher"),

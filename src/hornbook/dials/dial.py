@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -51,12 +52,13 @@ class Donors:
     seed: int
 
     def of(self, document: Document, like: Callable[[Document], bool]) -> Iterator[Document]:
-        """Others that are like what is wanted, without end where there are any."""
+        """A few others that are like what is wanted, drawn for this record."""
         fitting = [other for other in self._near(document) if other.id != document.id and like(other)]
-        yield from sorted(fitting, key=lambda other: rank(f"{self.seed}:{document.id}", other.id))
+        rng = random.Random(f"{self.seed}:{document.id}")
+        yield from rng.sample(fitting, min(len(fitting), TRIES))
 
     def _near(self, document: Document) -> Sequence[Document]:
-        """Those that take and give the same types, where there are some; else all."""
+        """Exercises that take and give the same types; of pages, all."""
         return self._by_shape.get(shape(document), ()) if document.kind == "exercise" else self.documents
 
     @cached_property

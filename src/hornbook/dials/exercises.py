@@ -35,7 +35,7 @@ def wrong_solution(document: Document, donors: Donors) -> Iterator[Candidate]:
 def misleading_docstring(document: Document, donors: Donors) -> Iterator[Candidate]:
     """The docstring, and with it the tests, of another exercise of the same types, which this solution fails."""
     exercise = Exercise.of(document)
-    for donor in islice(donors.of(document, lambda other: bool(other.meta["tests"])), TRIES):
+    for donor in donors.of(document, lambda other: bool(other.meta["tests"])):
         other = Exercise.of(donor)
         docstring = _docstring(other.prompt, other.name)
         own = _docstring(exercise.prompt, exercise.name)

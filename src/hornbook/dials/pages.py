@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
 from hornbook.core.records import Document, text_id
 from hornbook.dials.dial import TRIES, Candidate, Donors
@@ -32,7 +31,7 @@ def misleading_prose(document: Document, donors: Donors) -> Iterator[Candidate]:
     """A page whose words before the first code are those of a page on another topic."""
     blocks = _blocks(document.text)
     others = donors.of(document, lambda other: other.meta.get("topic") != document.meta.get("topic"))
-    for donor in islice(others, TRIES):
+    for donor in others:
         theirs = _blocks(donor.text)
         if blocks and theirs and theirs[0].start and blocks[0].start:
             text = donor.text[: theirs[0].start] + document.text[blocks[0].start :]
