@@ -58,9 +58,13 @@ def _section(config: type[BaseModel], prefix: str) -> Iterator[str]:
     if rows:
         yield "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *rows, ""])
     for key, kind in inside:
-        tag = kind.model_fields.get("source")
-        chosen = f', source = "{get_args(tag.annotation)[0]}"' if tag and get_args(tag.annotation) else ""
-        yield f"### `[{key}]`{chosen}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
+        tags = ((name, get_args(field.annotation)) for name, field in kind.model_fields.items())
+        chosen = [
+            f', {name} = "{values[0]}"'
+            for name, values in tags
+            if name in ("source", "kind") and len(values) == 1
+        ]
+        yield f"### `[{key}]`{''.join(chosen)}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
         yield from _section(kind, f"{key}.")
 
 

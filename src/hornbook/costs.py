@@ -11,7 +11,7 @@ from hornbook.core.errors import TeacherError
 from hornbook.core.store import Store
 from hornbook.pipeline import STAGES
 from hornbook.runner import Planned
-from hornbook.teachers import Answer, Answers, Ask
+from hornbook.teachers import Answer, Answers, Ask, Forecast
 from hornbook.teachers.answers import question
 from hornbook.teachers.forecast import Estimate, estimate
 from hornbook.teachers.opening import ANSWERS, prices, revision
@@ -58,8 +58,11 @@ def _cost(
 ) -> Cost:
     step, stage = item.step, STAGES[item.step.stage]
     place = machine.teachers.get(step.teacher, LocalPlace())
-    assert stage.asks is not None
-    forecast = stage.asks(step.config, inputs, step.seed)
+    forecast = (
+        stage.asks(step.config, inputs, step.seed)
+        if stage.asks
+        else Forecast((), "it does not say what it asks")
+    )
     guess = forecast.guess
     try:
         answered_as = revision(step.teacher, place)

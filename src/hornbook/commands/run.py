@@ -84,20 +84,11 @@ def _print_costs(asking: list[Cost]) -> None:
     if not asking:
         return
     print()
-    print_table(
-        [
-            {
-                "asks": cost.step,
-                "teacher": cost.teacher,
-                "in all": cost.estimate.asks,
-                "cached": cost.estimate.cached,
-                "tokens in": cost.estimate.tokens_in,
-                "tokens out": cost.estimate.tokens_out,
-                "money": round(cost.estimate.money, 4),
-                "a kept record": "not known yet" if cost.per_kept is None else f"{cost.per_kept:.3g}",
-            }
-            for cost in asking
-        ]
+    print_table([_cost_row(cost) for cost in asking])
+    money = sum(cost.estimate.money for cost in asking)
+    asks = sum(cost.estimate.asks - cost.estimate.cached for cost in asking)
+    print(
+        f"{asks:,} asks to send, {f'{money:,.2f} at the prices of the machine file' if money else NO_PRICE}."
     )
     print(
         "Tokens and money are for what is not cached; answers count as long as they may be until ten are cached."
@@ -105,3 +96,19 @@ def _print_costs(asking: list[Cost]) -> None:
     for cost in asking:
         if cost.guess:
             print(f"{cost.step} is a guess: {cost.guess}")
+
+
+NO_PRICE = "at no price that the machine file tells"
+
+
+def _cost_row(cost: Cost) -> dict[str, object]:
+    return {
+        "asks": cost.step,
+        "teacher": cost.teacher,
+        "in all": cost.estimate.asks,
+        "cached": cost.estimate.cached,
+        "tokens in": cost.estimate.tokens_in,
+        "tokens out": cost.estimate.tokens_out,
+        "money": f"{cost.estimate.money:,.4f}",
+        "a kept record": "not known yet" if cost.per_kept is None else f"{cost.per_kept:.3g}",
+    }

@@ -21,8 +21,8 @@ from hornbook.teachers.ask import Answer, Ask
 
 TABLES = """
 create table if not exists answers (
-    key blob primary key, model text not null, revision text not null, ask text not null, answer text not null
-) without rowid;
+    key blob not null unique, model text not null, revision text not null, ask text not null, answer text not null
+);
 create table if not exists used (step text not null, key blob not null, primary key (step, key)) without rowid;
 """
 TOKENS = ", ".join(

@@ -62,23 +62,10 @@ class LocalModel:
         return read(self._server.handle_chat_completions(request(ask)), ask.choices)
 
     def _load(self) -> Any:
-        xllamacpp = _import_without_spinning()
         path = self._find_file()
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_ctx = CONTEXT_TOKENS * self.concurrency
-        params.n_parallel = self.concurrency
-        params.kv_unified = False
-        params.n_ubatch = UBATCH_TOKENS
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = available_cpus()
-        params.api_keys = [
-            secrets.token_hex(16)
-        ]  # it also listens on a loopback port: nobody else's business
-        params.ui = False
-        params.warmup = False
-        params.verbosity = -1
         try:
-            return xllamacpp.Server(params)
+            # it also listens on a loopback port: nobody else's business
+            return llama_server(path, self.concurrency, secrets.token_hex(16), UBATCH_TOKENS)
         except Exception as error:
             raise TeacherError(f"{path} cannot be loaded as the teacher {self.model}: {error}") from error
 
@@ -86,6 +73,29 @@ class LocalModel:
         """Wait for asks in flight and stop the model's threads."""
         self._threads.shutdown(cancel_futures=True)
         self._server = None
+
+
+def llama_server(
+    path: Path, parallel: int, key: str, ubatch_tokens: int, context_tokens: int = CONTEXT_TOKENS
+) -> Any:
+    """llama.cpp's own server with a GGUF file, in this process; it listens at its `listening_address` on loopback.
+
+    `parallel` asks are answered at once, each with room for `context_tokens`; the last prompts are not kept.
+    """
+    xllamacpp = _import_without_spinning()
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = context_tokens * parallel
+    params.n_parallel = parallel
+    params.kv_unified = False
+    params.n_ubatch = ubatch_tokens
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = available_cpus()
+    params.api_keys = [key]
+    params.cache_prompt = False
+    params.ui = False
+    params.warmup = False
+    params.verbosity = -1
+    return xllamacpp.Server(params)
 
 
 def _import_without_spinning() -> Any:

@@ -1,0 +1,194 @@
+"""What hornbook adds to a server's own time, and how fast answers come back from the cache.
+
+    python bench/endpoint.py [--asks 320] [--concurrency 32] [--rounds 4] [--cached 1000000]
+
+The server is llama.cpp's own with the embedded model, in a process of its own on loopback. Every round sends the
+same asks twice, once by a bare HTTP client that only posts and reads, once through hornbook (limits, budget, cache,
+answer on disk before it is used); which goes first changes from round to round. All share the processors with the
+server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from pydantic import SecretStr
+
+from hornbook.core.config import Budget, CannedPlace, EndpointPlace
+from hornbook.core.progress import Silent
+from hornbook.teachers import Account, Answer, Ask, Errand, answer_all, embedded, open_teacher
+from hornbook.teachers.calls import chat_body
+from hornbook.teachers.local import llama_server
+
+KEY = "loopback"
+SUBJECTS = (
+    "lists",
+    "sets",
+    "loops",
+    "text",
+    "dates",
+    "files",
+    "graphs",
+    "queues",
+    "prime numbers",
+    "recursion",
+)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--asks", type=int, default=320)
+    arguments.add_argument("--concurrency", type=int, default=32)
+    arguments.add_argument("--rounds", type=int, default=4)
+    arguments.add_argument("--answer-tokens", type=int, default=24)
+    arguments.add_argument("--cached", type=int, default=1_000_000)
+    chosen = arguments.parse_args()
+    if chosen.rounds:
+        with tempfile.TemporaryDirectory() as folder:
+            over_the_server(chosen, Path(folder))
+    if chosen.cached:
+        with tempfile.TemporaryDirectory() as folder:
+            out_of_the_cache(chosen.cached, Path(folder))
+
+
+def asks_of_round(number: int, chosen: argparse.Namespace) -> list[Ask]:
+    """Different asks in every round; the answers are cut at the same length, so that both ways do the same work."""
+    return [
+        Ask(
+            (
+                (
+                    "user",
+                    f"Part {number}.{n}: tell me about {SUBJECTS[n % len(SUBJECTS)]} in Python, at length.",
+                ),
+            ),
+            max_answer_tokens=chosen.answer_tokens,
+        )
+        for n in range(chosen.asks)
+    ]
+
+
+def over_the_server(chosen: argparse.Namespace, folder: Path) -> None:
+    """Seconds of each way and round, and what one takes over the other."""
+    with server(chosen.concurrency) as url:
+        place = EndpointPlace(url=url, key_variable="KEY", concurrency=chosen.concurrency)
+        bare(url, asks_of_round(-1, chosen)[: chosen.concurrency], chosen.concurrency)
+        ways: dict[str, list[float]] = {"bare": [], "hornbook": []}
+        for number in range(chosen.rounds):
+            asks = asks_of_round(number, chosen)
+            for way in sorted(ways, reverse=bool(number % 2)):
+                begun = time.perf_counter()
+                tokens = bare(url, asks, chosen.concurrency) if way == "bare" else ours(place, asks, folder)
+                ways[way].append(time.perf_counter() - begun)
+                print(f"round {number} {way:>8}: {ways[way][-1]:.2f} s, {tokens} tokens", flush=True)
+    ratios = [b / a for a, b in zip(ways["bare"], ways["hornbook"], strict=True)]
+    total = sum(ways["hornbook"]) / sum(ways["bare"])
+    print(
+        f"{chosen.asks} asks at {chosen.concurrency} in flight, {chosen.rounds} rounds: hornbook takes "
+        f"{total - 1:+.1%} over the bare client (median of rounds {statistics.median(ratios) - 1:+.1%})"
+    )
+
+
+def bare(url: str, asks: Sequence[Ask], concurrency: int) -> int:
+    """The asks by a client that does nothing else; returns the tokens of the answers."""
+
+    async def everything() -> int:
+        limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        numbers = iter(asks)
+        tokens = 0
+
+        async def keep_asking(client: httpx2.AsyncClient) -> None:
+            nonlocal tokens
+            for ask in numbers:
+                body = chat_body(ask, embedded.MODEL, "json_schema", frozenset())
+                reply = await client.post(f"{url}/chat/completions", json=body)
+                tokens += reply.json()["usage"]["completion_tokens"]
+
+        async with httpx2.AsyncClient(limits=limits, headers=headers, timeout=600) as client:
+            await asyncio.gather(*(keep_asking(client) for _ in range(concurrency)))
+        return tokens
+
+    return asyncio.run(everything())
+
+
+def ours(place: EndpointPlace, asks: Sequence[Ask], folder: Path) -> int:
+    """The asks as a stage asks them; returns the tokens of the answers."""
+    errand = Errand("bench", (Account("bench", "run", Budget(asks=10**9)),), SecretStr(KEY))
+    with open_teacher(embedded.MODEL, place, folder, Silent(), errand=errand) as teacher:
+        answers = list(answer_all(teacher, asks))
+    assert all(isinstance(answer, Answer) and not answer.cached for answer in answers)
+    return sum(answer.tokens_out for answer in answers if isinstance(answer, Answer))
+
+
+@contextmanager
+def server(parallel: int) -> Iterator[str]:
+    """The address of a server in a process of its own."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, parallel), daemon=True)
+    process.start()
+    try:
+        yield f"{here.recv()}/v1"
+    finally:
+        process.kill()
+        process.join()
+
+
+def serve(pipe: Connection, parallel: int) -> None:
+    path = embedded.embedded_file(embedded.model_folder())
+    running = llama_server(path, parallel, KEY, ubatch_tokens=512, context_tokens=256)
+    pipe.send(running.listening_address)
+    while True:
+        time.sleep(3600)
+
+
+def out_of_the_cache(count: int, folder: Path) -> None:
+    """Fill a cache with answers of about 1,000 characters, then read them all again as a stage would."""
+    text = "A page says what a list is, shows it in code, and asks the reader to try. " * 14
+    (folder / "script.jsonl").write_text(f'{{"text": "{text}"}}\n')
+    place = CannedPlace(path=str(folder / "script.jsonl"), concurrency=32)
+    for what in ("asked", "cached"):
+        begun, busy = time.perf_counter(), time.process_time()
+        read = 0
+        with open_teacher("m", place, folder, Silent(), errand=Errand("bench")) as teacher:
+            for answer in answer_all(teacher, Many(count)):
+                assert isinstance(answer, Answer)
+                assert answer.cached is (what == "cached")
+                read += 1
+        seconds = time.perf_counter() - begun
+        busy = time.process_time() - busy
+        megabytes = (folder / "answers.sqlite").stat().st_size / 1e6
+        print(
+            f"{read:,} answers {what} in {seconds:.1f} s ({read / seconds:,.0f}/s, {busy:.1f} s of processor time); "
+            f"the file holds {megabytes:,.0f} MB",
+            flush=True,
+        )
+
+
+class Many(Sequence[Ask]):
+    """Asks that are made when they are looked at: a million of them need no memory."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: Any) -> Any:
+        return Ask((("system", "You write textbooks."), ("user", f"Write page {number} about lists. " * 8)))
+
+
+if __name__ == "__main__":
+    main()
