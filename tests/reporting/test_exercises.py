@@ -40,6 +40,9 @@ def test_coverage_difficulty_and_mutation_score_are_told_with_an_interval(
     assert found["exercises"] == 60
     assert found["concepts"]["known"] > 190
     assert 40 < found["concepts"]["covered"] < found["concepts"]["known"]
+    often, seldom = ([n for _, n in found["concepts"][key]] for key in ("often", "seldom"))
+    assert often == sorted(often, reverse=True)
+    assert min(often) >= max(seldom)
     value, low, high = found["mutation"]["score"]
     assert 0.5 < low < value < high <= 1
     assert value == found["mutation"]["killed"] / found["mutation"]["mutants"]

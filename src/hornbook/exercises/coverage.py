@@ -35,10 +35,10 @@ def coverage(folder: Path, counts: Counts, known: int) -> dict[str, Any]:
     return {
         "exercises": total,
         "names": len(names),
-        "verdicts": dict(sorted(found["verdicts"].items())),
+        "verdicts": dict(found["verdicts"]),
         "difficulty": {level: found["difficulty"][level] for level in (*(name for name, _ in LEVELS), HARD)},
         "complexity": [branches[n] for n in range(1, LONGEST_COMPLEXITY + 1)],
-        "concepts": dict(sorted(found["concepts"].items(), key=lambda item: (-item[1], item[0]))),
+        "concepts": dict(found["concepts"]),
         "known_concepts": known,
         "mutation": {
             "mutants": mutants,

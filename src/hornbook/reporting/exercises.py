@@ -65,7 +65,7 @@ def _set(found: Mapping[str, Any]) -> dict[str, Any]:
     """A set's coverage, with the interval of its mutation score and its concepts by how often they occur."""
     tried = found["mutation"]
     score = wilson(tried["killed"], tried["mutants"]) if tried["mutants"] else None
-    concepts = list(found["concepts"].items())
+    concepts = sorted(found["concepts"].items(), key=lambda item: (-item[1], item[0]))
     return {
         **found,
         "mutation": {**tried, "score": [score.value, score.low, score.high] if score else None},
