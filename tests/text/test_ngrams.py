@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from hornbook.text.ngrams import batches, gram_hashes, grams, words
+from hornbook.core.spans import batches
+from hornbook.text.ngrams import gram_hashes, grams, words
 
 TEXTS = ["def Add(x_1, y):\n    return x_1 + y  # café", "", "one two three", "   ", "π = 3.14", "last_word"]
 

@@ -92,22 +92,22 @@ def decide(step: Step) -> None:
 
 def name_kept(step: Step) -> None:
     """Part of the decisions by kept document -> the same with its id and source, by the document that goes."""
-    _, corpus, part = step
-    table = corpus.shuffle(DECISIONS).get(part)
-    if table.num_rows:
-        table = _with_names(corpus, table, "kept", ("kept_id", "kept_source"))
-        columns = {name: table[name] for name in table.column_names}
-        corpus.shuffle(NAMED).put(f"{part:06d}", corpus.part_of(table["document"].to_numpy()), columns)
+    _name(step, (DECISIONS, NAMED), ("kept", "document"), ("kept_id", "kept_source"))
 
 
 def name_gone(step: Step) -> None:
     """Part of the decisions by document -> the same with its own id and source, by kept document."""
+    _name(step, (NAMED, CLUSTERS), ("document", "kept"), ("id", "source"))
+
+
+def _name(step: Step, shuffles: tuple[str, str], columns: tuple[str, str], names: tuple[str, str]) -> None:
+    """Give the documents of the first column their names, and pass the rows on by the second."""
     _, corpus, part = step
-    table = corpus.shuffle(NAMED).get(part)
+    table = corpus.shuffle(shuffles[0]).get(part)
     if table.num_rows:
-        table = _with_names(corpus, table, "document", ("id", "source"))
-        columns = {name: table[name] for name in table.column_names}
-        corpus.shuffle(CLUSTERS).put(f"{part:06d}", corpus.part_of(table["kept"].to_numpy()), columns)
+        table = _with_names(corpus, table, columns[0], names)
+        where = corpus.part_of(table[columns[1]].to_numpy())
+        corpus.shuffle(shuffles[1]).put(f"{part:06d}", where, {n: table[n] for n in table.column_names})
 
 
 def _with_names(corpus: Corpus, table: pa.Table, column: str, names: tuple[str, str]) -> pa.Table:

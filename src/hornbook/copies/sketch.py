@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from hornbook.copies.rule import Facts, Rule
 from hornbook.copies.shuffle import Numbers, Shuffle
 from hornbook.core.shards import read_table, shards
-from hornbook.core.spans import Hashes
+from hornbook.core.spans import Hashes, batches
 from hornbook.text.minhash import band_keys, signatures
-from hornbook.text.ngrams import batches, grams, words
+from hornbook.text.ngrams import BATCH_CHARS, grams, words
 
 ROW_BITS = 32
 PARQUET_BYTES_A_PART = 4 << 20
@@ -146,7 +146,7 @@ def _shingled(rule: Rule, texts: list[str]) -> tuple[Hashes, list[NDArray[np.uin
     bands, rows = rule.bands
     keys = [np.zeros((0, bands), np.uint64)]
     sets: list[NDArray[np.uint32]] = []
-    for batch in batches(texts):
+    for batch in batches(texts, BATCH_CHARS):
         shingles, _, offsets = grams(words(batch), rule.shingle_words)
         keys.append(band_keys(signatures(shingles, offsets, rule.hashes), bands, rows))
         sets.extend(map(_sorted_set, np.split(shingles.astype(np.uint32), offsets[1:-1])))

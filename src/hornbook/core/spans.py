@@ -5,6 +5,8 @@ Spans of one length of at most eight bytes never share a hash, since each step i
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,18 @@ _STEP = 8
 _LOW_BYTES = np.array([(1 << (8 * count)) - 1 for count in range(_STEP + 1)], np.uint64)
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
+
+
+def batches(texts: Sequence[str], chars: int) -> Iterator[Sequence[str]]:
+    """Consecutive groups of texts of at most `chars` characters, or of one text."""
+    begin = size = 0
+    for number, text in enumerate(texts):
+        if size and size + len(text) > chars:
+            yield texts[begin:number]
+            begin, size = number, 0
+        size += len(text)
+    if begin < len(texts):
+        yield texts[begin:]
 
 
 def span_hashes(data: bytes, starts: Positions, ends: Positions) -> Hashes:

@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from hornbook.core.spans import Hashes, Positions, span_hashes
+from hornbook.core.spans import Hashes, Positions, batches, span_hashes
 
 Ids = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
@@ -58,7 +58,7 @@ class PieceEncoder:
 
     def encode(self, texts: Sequence[str]) -> Iterator[Ids]:
         """The ids of each text, in order."""
-        for batch in _batches(texts):
+        for batch in batches(texts, BATCH_CHARS):
             yield from self._encode(batch)
 
     def _encode(self, texts: Sequence[str]) -> Iterator[Ids]:
@@ -158,14 +158,3 @@ def _keep_what_is_not_ascii(
     for begin, end in zip(sure[spans].tolist(), sure[spans + 1].tolist(), strict=True):
         is_start[begin + 1 : end] = False
         is_start[[begin, end]] = True
-
-
-def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    begin = size = 0
-    for number, text in enumerate(texts):
-        if size and size + len(text) > BATCH_CHARS:
-            yield texts[begin:number]
-            begin, size = number, 0
-        size += len(text)
-    if begin < len(texts):
-        yield texts[begin:]

@@ -6,8 +6,6 @@ Mining of Massive Datasets, chapter 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,26 +75,3 @@ def jaccard(one: NDArray[np.unsignedinteger], other: NDArray[np.unsignedinteger]
     both.sort(kind="stable")
     shared = int(np.count_nonzero(both[1:] == both[:-1]))
     return shared / max(len(both) - shared, 1)
-
-
-def clusters(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
-    """For each of `count` things, the smallest one that pairs connect it with (union-find)."""
-    parent = list(range(count))
-
-    def root(thing: int) -> int:
-        while parent[thing] != thing:
-            parent[thing] = parent[parent[thing]]
-            thing = parent[thing]
-        return thing
-
-    for one, other in pairs:
-        low, high = sorted((root(one), root(other)))
-        parent[high] = low
-    return np.array([root(thing) for thing in range(count)], np.int64)
-
-
-def members(labels: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """The clusters of two and more, as arrays of their members in order."""
-    order = np.argsort(labels, kind="stable")
-    cuts = np.flatnonzero(np.diff(labels[order])) + 1
-    return (group for group in np.split(order, cuts) if len(group) > 1)

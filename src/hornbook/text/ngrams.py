@@ -8,7 +8,7 @@ of numpy over a batch replace a compiled scanner at about 200 MB/s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from hornbook.core.spans import Hashes, Positions, mixed, span_hashes
 
-BATCH_BYTES = 1 << 18
-"""Texts are scanned in batches of about this size, whose arrays stay in the processor's cache."""
+BATCH_CHARS = 1 << 18
+"""Texts are best scanned in batches of about this size, whose arrays stay in the processor's cache."""
 
 _BASE = 0x9E3779B97F4A7C15
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") | frozenset(
@@ -42,18 +42,6 @@ class Words:
     def span(self, first: int, last: int) -> str:
         """The text from word `first` to word `last`, both included."""
         return self.data[self.starts[first] : self.ends[last]].decode("utf-8", "replace")
-
-
-def batches(texts: Sequence[str], batch_bytes: int = BATCH_BYTES) -> Iterator[Sequence[str]]:
-    """Consecutive groups of texts of about `batch_bytes` characters, at least one text each."""
-    begin = size = 0
-    for number, text in enumerate(texts):
-        if size and size + len(text) > batch_bytes:
-            yield texts[begin:number]
-            begin, size = number, 0
-        size += len(text)
-    if begin < len(texts):
-        yield texts[begin:]
 
 
 def words(texts: Sequence[str]) -> Words:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hornbook.core.spans import Hashes
-from hornbook.text.ngrams import batches, grams, words
+from hornbook.core.spans import Hashes, batches
+from hornbook.text.ngrams import BATCH_CHARS, grams, words
 
 _TABLE_BITS = 20
 
@@ -61,7 +61,7 @@ class Protected:
 
     def overlaps(self, texts: Sequence[str]) -> Iterator[Overlap | None]:
         """For each text what it shares, None where that is nothing."""
-        for batch in batches(texts):
+        for batch in batches(texts, BATCH_CHARS):
             yield from self._overlaps(batch)
 
     def _overlaps(self, texts: Sequence[str]) -> list[Overlap | None]:
