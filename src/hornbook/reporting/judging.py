@@ -1,0 +1,156 @@
+"""What was judged, how far the judgements can be trusted, and what the filters did, for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from hornbook.core.shards import read_json
+from hornbook.reporting.figures import compact, dotted, histogram
+
+WAYS = {
+    "all": "all documents",
+    "kept": "kept",
+    "random": "by chance",
+    "comment_density": "by comment density",
+}
+"""What is compared: everything, this filter's choice, and two plain ones of the same bytes."""
+COLOURS = {"all": "s0", "kept": "s1", "random": "s3", "comment_density": "s2"}
+SHOWN = 9
+LEARNERS = {
+    "forest": "random forest",
+    "linear": "logistic regression",
+    "gradient_boosting": "gradient boosting",
+}
+
+
+def filters(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """Step key -> what each filter wrote of itself, the plain one first."""
+    return _found(folders, "filter", "quality.json")
+
+
+def agreements(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """Name of each second judging -> how far it agreed with the first, and who was asked."""
+    found = _found(folders, "annotate", "agreement.json")
+    return {
+        key.partition(".")[2]: {
+            "teacher": read_json(folders[key] / "manifest.json").get("identity", {}).get("teacher", ""),
+            "documents": told["documents"],
+            "same": told.get("same") or told.get("same_half"),
+            **{name: told.get(name) for name in ("rank_correlation", "within_one", "weighted_kappa")},
+        }
+        for key, told in found.items()
+    }
+
+
+def costs(folders: Mapping[str, Path]) -> dict[str, float]:
+    """Feature set -> documents a second, as this run learnt from them; nothing where no filter learns."""
+    path = folders.get("filter", Path()) / "features" / "timing.json"
+    told: dict[str, Any] = read_json(path) if path.is_file() else {"documents": 0, "seconds": {}}
+    return {name: told["documents"] / max(seconds, 1e-9) for name, seconds in told["seconds"].items()}
+
+
+def _found(folders: Mapping[str, Path], stage: str, name: str) -> dict[str, Any]:
+    keys = [key for key in folders if key.partition(".")[0] == stage]
+    return {key: read_json(folders[key] / name) for key in keys if (folders[key] / name).is_file()}
+
+
+def figures(quality: Mapping[str, Any]) -> list[Markup]:
+    """Labels, scores, calibration, learning curve and lengths; the first three only where something was learnt."""
+    score, learnt = quality["score_histogram"], quality.get("learners")
+    drawn = []
+    if learnt:
+        label = quality["label_histogram"]
+        drawn.append(histogram(label["edges"], label["counts"], None, "Labels", "the teacher's label"))
+    unit = "the probability of good" if learnt else quality["score"].replace("_", " ")
+    drawn.append(histogram(score["edges"], score["counts"], quality["threshold"], "Scores", unit))
+    if learnt:
+        drawn += [_calibration(quality), _learning_curve(quality)]
+    return [*drawn, _lengths(quality["effects"])]
+
+
+def _calibration(quality: Mapping[str, Any]) -> Markup:
+    lines = {
+        "perfect": ("s0", [(0.0, 0.0), (1.0, 1.0)]),
+        "before": ("s2", [(p["mean_score"], p["good_share"]) for p in quality["calibration_before"]]),
+        "calibrated": ("s1", [(p["mean_score"], p["good_share"]) for p in quality["calibration"]]),
+    }
+    return dotted(lines, "How many were good, of those said to be", "the score said", ((0, 1), (0, 1)))
+
+
+def _learning_curve(quality: Mapping[str, Any]) -> Markup:
+    curve = quality["learning_curve"]
+    if not curve:
+        return Markup("")
+    lines = {
+        "mean": ("s1", [(row["labels"], row["roc_auc"]) for row in curve]),
+        "best and worst draw": ("s0", _there_and_back(curve)),
+    }
+    low = min(0.5, *(row["lowest"] for row in curve))
+    spans = ((0.0, float(curve[-1]["labels"])), (low, max(row["highest"] for row in curve) + 0.05))
+    return dotted(lines, "ROC AUC by labels learnt from", "labels", spans)
+
+
+def _there_and_back(curve: Sequence[Mapping[str, float]]) -> list[tuple[float, float]]:
+    up = [(row["labels"], row["highest"]) for row in curve]
+    return up + [(row["labels"], row["lowest"]) for row in reversed(curve)]
+
+
+def _lengths(effects: Mapping[str, Any]) -> Markup:
+    powers = sorted({int(power) for held in effects.values() for power in held["lengths"]})
+    if not powers:
+        return Markup("")
+    shares = {
+        way: [(float(p), held["lengths"].get(str(p), 0) / max(held["documents"], 1)) for p in powers]
+        for way, held in effects.items()
+    }
+    lines = {WAYS[way]: (COLOURS[way], shares[way]) for way in WAYS}
+    roof = max(share for line in shares.values() for _, share in line)
+    spans = ((float(powers[0]), float(powers[-1])), (0.0, 1.15 * roof))
+    return dotted(lines, "Lengths, share of documents", "bytes", spans, lambda power: compact(2**power))
+
+
+def effect_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a way of choosing: what it holds and, where labels are known, what the teacher thinks of it."""
+    against = {"kept": "judge", "all": "random"}
+    told = quality.get("against", {})
+    return [
+        {
+            "name": WAYS[way],
+            "documents": held["documents"],
+            "megabytes": held["bytes"] / 1e6,
+            "comment_density": held["density_sum"] / max(held["documents"], 1),
+            "median_bytes": _median(held["lengths"]),
+            "label": told.get(against.get(way, way)) if way != "all" else None,
+        }
+        for way, held in ((way, quality["effects"][way]) for way in WAYS)
+    ]
+
+
+def _median(lengths: Mapping[str, int]) -> int:
+    """Twice a power of two under which half of the documents are."""
+    total, seen = sum(lengths.values()), 0
+    for power in sorted(lengths, key=int):
+        seen += lengths[power]
+        if 2 * seen >= total:
+            return int(2 ** (int(power) + 1))
+    return 0
+
+
+def mix_rows(quality: Mapping[str, Any], mix: str) -> list[dict[str, Any]]:
+    """The largest topics or licences with their share of the bytes, in each way of choosing; the rest as one."""
+    effects = quality["effects"]
+    whole = {way: max(sum(effects[way][mix].values()), 1) for way in WAYS}
+    names = sorted(effects["all"][mix], key=lambda name: (-effects["all"][mix][name], name))
+    named = names if len(names) <= SHOWN + 1 else names[:SHOWN]
+    rows = [
+        {"name": name or "none named", **{way: effects[way][mix].get(name, 0) / whole[way] for way in WAYS}}
+        for name in named
+    ]
+    if len(names) > len(named):
+        rest = {way: 1 - sum(row[way] for row in rows) for way in WAYS}
+        rows.append({"name": f"{len(names) - len(named)} others", **rest})
+    return rows
