@@ -125,7 +125,12 @@ class SyntheticRun:
         self, key: str, counts: Mapping[str, Any], seconds: float, config: Mapping[str, Any] | None = None
     ) -> Path:
         folder = self.root / key.replace("/", "-") / text_id(key)[:16]
-        manifest = {"stage": key.split("/")[0].split(".")[0], "version": 1, "config": config or {}, "seed": 7}
+        manifest = {
+            "stage": key.partition("/")[0].partition(".")[0],
+            "version": 1,
+            "config": config or {},
+            "seed": 7,
+        }
         write_json(folder / "manifest.json", {**manifest, "identity": {}, "inputs": {}, "counts": counts})
         write_json(folder / "timing.json", {"seconds": seconds})
         self.folders[key] = folder

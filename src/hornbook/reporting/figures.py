@@ -80,16 +80,22 @@ def curves(series: Mapping[str, Line], caption: str, unit: str, from_zero: bool 
 def dotted(
     series: Mapping[str, Line], caption: str, unit: str, spans: Spans, show: Show | None = None
 ) -> Markup:
-    """A line with a dot at each measured point a series; x and y run over `spans`."""
+    """A line with a dot at each measured point a series; x and y run over `spans`.
+
+    The names stand at the left, above or below: where fewer points are.
+    """
     (low, high), (bottom, top) = spans
     x, y = Axis(low, high, LEFT, WIDTH - RIGHT), Axis(bottom, top, HEIGHT - BOTTOM, TOP)
+    near = [value for _, line in series.values() for place, value in line if place < (low + high) / 2]
+    is_low = 2 * sum(value > (bottom + top) / 2 for value in near) > len(near)
+    first = HEIGHT - BOTTOM + 5 - 13 * len(series) if is_low else TOP + 8
     drawn = []
     for number, (name, (kind, line)) in enumerate(series.items()):
         drawn.append(_line(line, x, y, f"strong {kind}"))
         drawn += [
             _tag("circle", f"dot {kind}", cx=x(place), cy=y(value), r=2.5) for place, value in line[:20]
         ]
-        drawn.append(_text(name, f"key {kind}", LEFT + 6, TOP + 8 + 13 * number))
+        drawn.append(_text(name, f"key {kind}", LEFT + 6, first + 13 * number))
     return _figure([*_grid(x, y, unit, show or compact), *drawn], caption)
 
 

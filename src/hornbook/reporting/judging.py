@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.shards import read_json
-from hornbook.reporting.figures import compact, dotted, histogram
+from hornbook.reporting.figures import dotted, histogram
 
 WAYS = {
     "all": "all documents",
@@ -90,7 +90,7 @@ def _learning_curve(quality: Mapping[str, Any]) -> Markup:
         "best and worst draw": ("s0", _there_and_back(curve)),
     }
     low = min(0.5, *(row["lowest"] for row in curve))
-    spans = ((0.0, float(curve[-1]["labels"])), (low, max(row["highest"] for row in curve) + 0.05))
+    spans = ((0.0, float(curve[-1]["labels"])), (low, max(row["highest"] for row in curve) + 0.02))
     return dotted(lines, "ROC AUC by labels learnt from", "labels", spans)
 
 
@@ -110,7 +110,9 @@ def _lengths(effects: Mapping[str, Any]) -> Markup:
     lines = {WAYS[way]: (COLOURS[way], shares[way]) for way in WAYS}
     roof = max(share for line in shares.values() for _, share in line)
     spans = ((float(powers[0]), float(powers[-1])), (0.0, 1.15 * roof))
-    return dotted(lines, "Lengths, share of documents", "bytes", spans, lambda power: compact(2**power))
+    return dotted(
+        lines, "Lengths, share of documents", "bytes", spans, lambda power: f"{2 ** (power - 10):.3g}k"
+    )
 
 
 def effect_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
