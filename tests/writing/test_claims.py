@@ -120,6 +120,20 @@ def test_a_shown_output_is_checked(between: str, shown: str, verdict: str, sandb
     assert claims(code(SUM, f"{between}\n{shown}\n```\n"), sandbox) == [("output", shown, verdict)]
 
 
+def test_an_output_of_a_call_that_is_not_shown_is_open(sandbox: Sandbox) -> None:
+    text = code("def f():\n    print(5)", "```output\n6\n```\n")
+    assert claims(text, sandbox) == [("output", "6", "open")]
+
+
+def test_a_session_that_shows_no_output_claims_none(sandbox: Sandbox) -> None:
+    assert claims(code(">>> x = 2\n>>> x + 1"), sandbox) == []
+
+
+def test_a_session_may_write_a_value_in_another_way(sandbox: Sandbox) -> None:
+    text = code('>>> {"b": b"x", "a": 1}\n{"a": 1, "b": b"x"}\n>>> [1,\n... 2]\n[1,\n 2]')
+    assert {verdict for _, _, verdict in claims(text, sandbox)} == {"holds"}
+
+
 def test_each_example_of_a_session_is_checked(sandbox: Sandbox) -> None:
     text = code(
         ">>> 2 + 3\n6\n>>> 'a' * 2\n'aa'\n>>> int('x')\nTraceback (most recent call last):\nValueError: no"

@@ -239,10 +239,9 @@ class _Questions:
         return {n: Real(f"function_{n}", f"# {n}\n{longest}", "") for n in self._grounded()}
 
     def _grounded(self) -> list[int]:
-        share = self.config.grounded_share
-        return [
-            n for n in range(self.config.pages) if random.Random(f"{self.seed}:real:{n}").random() < share
-        ]
+        """The numbers of the pages that are to explain a function."""
+        share, pages = self.config.grounded_share, range(self.config.pages)
+        return [n for n in pages if random.Random(f"{self.seed}:real:{n}").random() < share] if share else []
 
     def _seed(self, place: str) -> int:
         return random.Random(f"{self.seed}:{place}").getrandbits(32)

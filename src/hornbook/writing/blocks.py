@@ -51,8 +51,8 @@ class Statement:
     first: int
     last: int
     is_definition: bool = False
-    want: str | None = None
-    """Of a session: the output that it shows."""
+    want: str = ""
+    """Of a session: the output that it shows, if any."""
 
 
 @dataclass(frozen=True, slots=True)
