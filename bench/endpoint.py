@@ -23,15 +23,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import orjson
 from pydantic import SecretStr
 
 from hornbook.core.config import Budget, CannedPlace, EndpointPlace
 from hornbook.core.progress import Silent
-from hornbook.teachers import Account, Answer, Ask, Errand, answer_all, embedded, open_teacher
+from hornbook.teachers import Account, Answer, Answers, Ask, Errand, answer_all, embedded, open_teacher
 from hornbook.teachers.calls import chat_body
 from hornbook.teachers.local import llama_server
+from hornbook.teachers.opening import ANSWERS, revision
 
 KEY = "loopback"
+IMPORTED_AT_ONCE = 100_000
 SUBJECTS = (
     "lists",
     "sets",
@@ -155,39 +158,56 @@ def serve(pipe: Connection, parallel: int) -> None:
 
 
 def out_of_the_cache(count: int, folder: Path) -> None:
-    """Fill a cache with answers of about 1,000 characters, then read them all again as a stage would."""
-    text = "A page says what a list is, shows it in code, and asks the reader to try. " * 14
-    (folder / "script.jsonl").write_text(f'{{"text": "{text}"}}\n')
+    """Import answers of about 1,000 characters, then read them all again as a stage would."""
+    (folder / "script.jsonl").touch()
     place = CannedPlace(path=str(folder / "script.jsonl"), concurrency=32)
-    for what in ("asked", "cached"):
-        begun, busy = time.perf_counter(), time.process_time()
-        read = 0
-        with open_teacher("m", place, folder, Silent(), errand=Errand("bench")) as teacher:
-            for answer in answer_all(teacher, Many(count)):
-                assert isinstance(answer, Answer)
-                assert answer.cached is (what == "cached")
-                read += 1
-        seconds = time.perf_counter() - begun
-        busy = time.process_time() - busy
-        megabytes = (folder / "answers.sqlite").stat().st_size / 1e6
-        print(
-            f"{read:,} answers {what} in {seconds:.1f} s ({read / seconds:,.0f}/s, {busy:.1f} s of processor time); "
-            f"the file holds {megabytes:,.0f} MB",
-            flush=True,
-        )
+    with timed("imported", count):
+        take_in(count, folder, revision("m", place))
+    with (
+        timed("read again", count),
+        open_teacher("m", place, folder, Silent(), errand=Errand("bench")) as teacher,
+    ):
+        for answer in answer_all(teacher, Many(range(count))):
+            assert isinstance(answer, Answer)
+            assert answer.cached
+    print(f"the file holds {(folder / ANSWERS).stat().st_size / 1e6:,.0f} MB")
+
+
+def take_in(count: int, folder: Path, answered_as: str) -> None:
+    text = "A page says what a list is, shows it in code, and asks the reader to try. " * 14
+    head = {
+        "model": "m",
+        "revision": answered_as,
+        "answer": {"text": text, "tokens_in": 90, "tokens_out": 230},
+    }
+    answers, file = Answers(folder / ANSWERS), folder / "exported.jsonl"
+    for first in range(0, count, IMPORTED_AT_ONCE):
+        asks = Many(range(first, min(first + IMPORTED_AT_ONCE, count)))
+        file.write_bytes(b"".join(orjson.dumps({**head, "ask": ask}) + b"\n" for ask in asks))
+        answers.take_in(file)
+    answers.close()
+
+
+@contextmanager
+def timed(what: str, count: int) -> Iterator[None]:
+    begun, busy = time.perf_counter(), time.process_time()
+    yield
+    seconds, busy = time.perf_counter() - begun, time.process_time() - busy
+    print(f"{count:,} answers {what} in {seconds:.1f} s ({busy:.1f} s of processor time)", flush=True)
 
 
 class Many(Sequence[Ask]):
     """Asks that are made when they are looked at: a million of them need no memory."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, numbers: range) -> None:
+        self.numbers = numbers
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.numbers)
 
-    def __getitem__(self, number: Any) -> Any:
-        return Ask((("system", "You write textbooks."), ("user", f"Write page {number} about lists. " * 8)))
+    def __getitem__(self, at: Any) -> Any:
+        text = f"Write page {self.numbers[at]} about lists. " * 8
+        return Ask((("system", "You write textbooks."), ("user", text)))
 
 
 if __name__ == "__main__":
