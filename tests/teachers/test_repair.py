@@ -11,7 +11,7 @@ import orjson
 import pytest
 from scripts import Slow, ask
 
-from hornbook.teachers import Answer, Ask, Failed, Parsed, ask_parsed, parse_json_answer
+from hornbook.teachers import Answer, Ask, Failed, Parsed, Reasking, ask_parsed, parse_json_answer, read_json
 
 VALUE = {"name": "mean", "tests": ["assert mean([1, 2]) == 1.5"], "level": 2}
 WHOLE = orjson.dumps(VALUE).decode()
@@ -146,9 +146,9 @@ def level(value: Any) -> int:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (('{"level": 3}',), Parsed(3, '{"level": 3}')),
-        (("no idea", '{"level": 3}'), Parsed(3, '{"level": 3}')),
-        (('{"a": 1}', "{'level': 4}"), Parsed(4, "{'level': 4}", ("quotes",))),
+        (('{"level": 3}',), Answer('{"level": 3}')),
+        (("no idea", '{"level": 3}'), Answer('{"level": 3}')),
+        (('{"a": 1}', "{'level': 4}"), Answer("{'level': 4}")),
         (("no idea", "still none"), Failed("no_json", "no JSON object or array in it: still none", tries=2)),
         (('{"a": 1}', '{"b": 1}'), Failed("wrong_json", 'level is missing: {"b": 1}', tries=2)),
         (("timeout",), Failed("timeout")),
@@ -156,12 +156,20 @@ def level(value: Any) -> int:
     ],
 )
 def test_what_cannot_be_used_is_asked_once_more_with_the_error(
-    tmp_path: Path, said: tuple[str, ...], expected: Parsed | Failed
+    tmp_path: Path, said: tuple[str, ...], expected: Answer | Failed
 ) -> None:
     teacher = Scripted(tmp_path / "log", *said)
-    assert asyncio.run(ask_parsed(teacher, ask("give me a level"), level)) == expected
+    got = asyncio.run(Reasking(teacher, level).answer(ask("give me a level")))
+    assert got == expected
     assert teacher.said == []
+    if isinstance(got, Answer):
+        assert read_json(got.text, level) in (Parsed(3, got.text), Parsed(4, got.text, ("quotes",)))
     if len(said) == 2:
         first, second = teacher.asks
         assert second.messages[:2] == (*first.messages, ("assistant", said[0]))
         assert ("level is missing" if "a" in said[0][:3] else "no JSON") in second.messages[2][1]
+
+
+def test_asking_and_reading_in_one(tmp_path: Path) -> None:
+    said = asyncio.run(ask_parsed(Scripted(tmp_path / "log", "none", '{"level": 5}'), ask("level?"), level))
+    assert said == Parsed(5, '{"level": 5}')

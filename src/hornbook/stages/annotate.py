@@ -30,11 +30,12 @@ from hornbook.teachers import (
     FailureCap,
     Forecast,
     Prompt,
+    Reasking,
     Teacher,
     answer_all,
     load_prompt,
+    read_json,
 )
-from hornbook.teachers.repair import ask_parsed
 from hornbook.text.topics import origin
 
 CHOICES = ("Yes", "No")
@@ -166,7 +167,7 @@ def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: To
     cap = FailureCap("annotate", len(questions), config.max_failed_share)
     labels: list[Label] = []
     with tools.teacher() as opened, tools.progress.bar("judging", len(questions), "documents") as bar:
-        teacher: Teacher = Asked(opened) if config.mode == "rubric" else opened
+        teacher: Teacher = Reasking(opened, _checked) if config.mode == "rubric" else opened
         for answer in answer_all(teacher, questions, on_done=lambda _: bar.advance()):
             labels.append(READERS[config.mode](answer))
             if failed := labels[-1].failed:
@@ -175,36 +176,6 @@ def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: To
     if first:
         _write_agreement(config, out, [first.get(d.id) for d in sample], labels, tools.seed)
     return _write(out, sample, labels, first)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A teacher whose JSON answers are mended, checked, and asked for once more where they cannot be used."""
-
-    teacher: Teacher
-
-    @property
-    def model(self) -> str:
-        return self.teacher.model
-
-    @property
-    def revision(self) -> str:
-        return self.teacher.revision
-
-    @property
-    def concurrency(self) -> int:
-        return self.teacher.concurrency
-
-    @property
-    def grace_seconds(self) -> float:
-        return self.teacher.grace_seconds
-
-    async def answer(self, ask: Ask) -> Answer | Failed:
-        parsed = await ask_parsed(self.teacher, ask, _checked)
-        return parsed if isinstance(parsed, Failed) else Answer(to_json(parsed.value))
-
-    def close(self) -> None:
-        self.teacher.close()
 
 
 def _checked(value: Any) -> dict[str, Any]:
@@ -231,11 +202,13 @@ def read_yes_no(answer: Answer | Failed) -> Label:
 
 
 def read_rubric(answer: Answer | Failed) -> Label:
-    """The score and the reason in an answer that `Asked` let through."""
+    """The score and the reason in an answer, and the whole of it as it came."""
     if isinstance(answer, Failed):
         return _failed(answer)
-    found = orjson.loads(answer.text)
-    return Label(float(found["score"]), answer.text, reason=found["reason"])
+    said = read_json(answer.text, _checked)
+    if isinstance(said, Failed):
+        return _failed(said)
+    return Label(float(said.value["score"]), to_json({"text": answer.text}), reason=said.value["reason"])
 
 
 def _failed(answer: Failed) -> Label:

@@ -9,7 +9,7 @@ from hornbook.teachers.canned import Canned
 from hornbook.teachers.forecast import Forecast
 from hornbook.teachers.opening import TEACHERS, Errand, open_teacher
 from hornbook.teachers.prompt import Prompt, load_prompt
-from hornbook.teachers.repair import Parsed, ask_parsed, parse_json_answer
+from hornbook.teachers.repair import Parsed, Reasking, ask_parsed, parse_json_answer, read_json
 
 __all__ = [
     "TEACHERS",
@@ -25,10 +25,12 @@ __all__ = [
     "Forecast",
     "Parsed",
     "Prompt",
+    "Reasking",
     "Teacher",
     "answer_all",
     "ask_parsed",
     "load_prompt",
     "open_teacher",
     "parse_json_answer",
+    "read_json",
 ]

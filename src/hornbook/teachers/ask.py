@@ -69,3 +69,29 @@ class Teacher(Protocol):
     async def answer(self, ask: Ask) -> Answer | Failed: ...
 
     def close(self) -> None: ...
+
+
+class Front:
+    """A teacher that stands in front of another one."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+
+    @property
+    def model(self) -> str:
+        return self.teacher.model
+
+    @property
+    def revision(self) -> str:
+        return self.teacher.revision
+
+    @property
+    def concurrency(self) -> int:
+        return self.teacher.concurrency
+
+    @property
+    def grace_seconds(self) -> float:
+        return self.teacher.grace_seconds
+
+    def close(self) -> None:
+        self.teacher.close()

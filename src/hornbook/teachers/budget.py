@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hornbook.core.config import Budget, Prices
 from hornbook.core.errors import BudgetError, StoreError
-from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
+from hornbook.teachers.ask import Answer, Ask, Failed, Front, Teacher
 
 MESSAGE_TOKENS = 16
 """At most what a chat template adds around a message."""
@@ -173,27 +173,12 @@ async def afford(ledger: Ledger, call: str, ask: Ask) -> None:
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-class Metered:
+class Metered(Front):
     """A teacher of which every ask is one call, within the budgets of a ledger."""
 
     def __init__(self, teacher: Teacher, ledger: Ledger) -> None:
-        self.teacher, self.ledger = teacher, ledger
-
-    @property
-    def model(self) -> str:
-        return self.teacher.model
-
-    @property
-    def revision(self) -> str:
-        return self.teacher.revision
-
-    @property
-    def concurrency(self) -> int:
-        return self.teacher.concurrency
-
-    @property
-    def grace_seconds(self) -> float:
-        return self.teacher.grace_seconds
+        super().__init__(teacher)
+        self.ledger = ledger
 
     async def answer(self, ask: Ask) -> Answer | Failed:
         """The teacher's answer; BudgetError where the ask is more than what is left."""
@@ -212,5 +197,5 @@ class Metered:
                 self.ledger.release(call)
 
     def close(self) -> None:
-        self.teacher.close()
+        super().close()
         self.ledger.close()

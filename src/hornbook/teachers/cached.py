@@ -6,10 +6,10 @@ import asyncio
 from weakref import WeakValueDictionary
 
 from hornbook.teachers.answers import Answers, Question, question
-from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
+from hornbook.teachers.ask import Answer, Ask, Failed, Front, Teacher
 
 
-class Cached:
+class Cached(Front):
     """Another teacher behind its answers so far; failures are never kept.
 
     An answer is on disk before it is used, so a killed run pays for nothing again. Equal asks that are
@@ -17,26 +17,10 @@ class Cached:
     """
 
     def __init__(self, teacher: Teacher, answers: Answers, step: str = "") -> None:
-        self.teacher = teacher
+        super().__init__(teacher)
         self.answers = answers
         self.step = step
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-
-    @property
-    def model(self) -> str:
-        return self.teacher.model
-
-    @property
-    def revision(self) -> str:
-        return self.teacher.revision
-
-    @property
-    def concurrency(self) -> int:
-        return self.teacher.concurrency
-
-    @property
-    def grace_seconds(self) -> float:
-        return self.teacher.grace_seconds
 
     async def answer(self, ask: Ask) -> Answer | Failed:
         """The answer on disk, or else the teacher's, which is on disk when this returns."""
@@ -56,4 +40,4 @@ class Cached:
 
     def close(self) -> None:
         self.answers.close()
-        self.teacher.close()
+        super().close()

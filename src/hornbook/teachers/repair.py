@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
+from hornbook.teachers.ask import Answer, Ask, Failed, Front, Teacher
 from hornbook.teachers.lenient import Broken, read_lenient
 
 FENCE = re.compile(r"```[a-zA-Z0-9]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
@@ -79,29 +79,48 @@ def _find(place: str, raw: str, mended: tuple[str, ...], truncated: bool) -> Par
     return Parsed(value, raw, tuple(sorted(notes)))
 
 
-async def ask_parsed(
-    teacher: Teacher, ask: Ask, check: Callable[[Any], Any] = lambda value: value
-) -> Parsed | Failed:
-    """Ask, parse and check; where that fails ask once more with the error, and give up after that.
-
-    `check` turns the value into what is wanted or raises ValueError saying what is wrong with it (reason
-    "wrong_json"). The raw text of a failure is at the end of its detail.
-    """
-    answer = await teacher.answer(ask)
-    parsed = _checked(answer, check)
-    if isinstance(answer, Failed) or isinstance(parsed, Parsed):
-        return parsed
-    error = parsed.detail.removesuffix(answer.text).rstrip(": ")
-    again = (*ask.messages, ("assistant", answer.text), ("user", REASK.format(error=error)))
-    second = _checked(await teacher.answer(replace(ask, messages=again)), check)
-    return replace(second, tries=2) if isinstance(second, Failed) else second
+Check = Callable[[Any], Any]
 
 
-def _checked(answer: Answer | Failed, check: Callable[[Any], Any]) -> Parsed | Failed:
-    parsed = answer if isinstance(answer, Failed) else parse_json_answer(answer.text)
+def read_json(text: str, check: Check = lambda value: value) -> Parsed | Failed:
+    """The JSON in an answer as `check` makes it, which raises ValueError saying what is wrong: reason "wrong_json"."""
+    parsed = parse_json_answer(text)
     if isinstance(parsed, Failed):
         return parsed
     try:
         return replace(parsed, value=check(parsed.value))
     except ValueError as error:
-        return Failed("wrong_json", f"{error}: {parsed.raw}")
+        return Failed("wrong_json", f"{error}: {text}")
+
+
+class Reasking(Front):
+    """A teacher whose JSON can be used: what cannot is asked for once more, with the error, and given up after that.
+
+    The answer that comes back is the raw one, which `read_json` reads; a failure's detail ends with the raw text.
+    """
+
+    def __init__(self, teacher: Teacher, check: Check = lambda value: value) -> None:
+        super().__init__(teacher)
+        self.check = check
+
+    async def answer(self, ask: Ask) -> Answer | Failed:
+        """The first of two answers that can be used."""
+        first = await self.teacher.answer(ask)
+        problem = first if isinstance(first, Failed) else self._problem(first)
+        if isinstance(first, Failed) or problem is None:
+            return first
+        error = problem.detail.removesuffix(first.text).rstrip(": ")
+        again = (*ask.messages, ("assistant", first.text), ("user", REASK.format(error=error)))
+        second = await self.teacher.answer(replace(ask, messages=again))
+        problem = second if isinstance(second, Failed) else self._problem(second)
+        return replace(problem, tries=2) if problem else second
+
+    def _problem(self, answer: Answer) -> Failed | None:
+        read = read_json(answer.text, self.check)
+        return read if isinstance(read, Failed) else None
+
+
+async def ask_parsed(teacher: Teacher, ask: Ask, check: Check = lambda value: value) -> Parsed | Failed:
+    """The JSON of the first of two answers that can be used."""
+    answer = await Reasking(teacher, check).answer(ask)
+    return answer if isinstance(answer, Failed) else read_json(answer.text, check)
