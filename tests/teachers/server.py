@@ -129,7 +129,7 @@ class Server:
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 reply = await self._reply(method, path.partition("?")[0], headers, body)
                 await self._send(writer, reply)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         except Cut as cut:
             writer.write(cut.sent)

@@ -79,6 +79,7 @@ class _Asking:
         broken = work.done() and work.exception()
         if broken or stopped.done():
             await self._wind_up(tasks)
+            await asyncio.gather(work, return_exceptions=True)
         if broken:
             raise broken
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-SAID = re.compile(r"(?:try again|retry)\D{0,20}?((?:\d+(?:\.\d+)?(?:ms|s|m|h)\b ?)+)", re.IGNORECASE)
+SAID = re.compile(r"(?:try again|retry)\D{0,20}?((?:\d+(?:\.\d+)?(?:ms|s|m|h)\s?)+)(?![a-z])", re.IGNORECASE)
+WORDS = re.compile(r"(\d)\s*(mil|sec|min|hour)[a-z]+", re.IGNORECASE)
+SHORT = {"mil": "ms", "sec": "s", "min": "m", "hour": "h"}
 MAX_HINT_SECONDS = 86400.0
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -38,6 +40,7 @@ def hinted_seconds(headers: Mapping[str, str], message: str = "", now_epoch: flo
     seconds = span_seconds(after)
     if seconds is None and after:
         seconds = _until(after, now_epoch or time.time())
+    message = WORDS.sub(lambda found: found[1] + SHORT[found[2].lower()], message)
     if seconds is None and (said := SAID.search(message)):
         seconds = span_seconds(said[1])
     return None if seconds is None else min(seconds, MAX_HINT_SECONDS)
