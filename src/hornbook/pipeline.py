@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from hornbook.core.config import Config
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
+from hornbook.evaluation.models import ModelConfig
 from hornbook.filtering.settings import FilterConfig
 from hornbook.model.config import BY_EXERCISES
 from hornbook.stages import (
@@ -34,7 +35,7 @@ from hornbook.stages import (
 from hornbook.stages.annotate import AgainConfig, AnnotateConfig
 from hornbook.stages.dedup import DedupConfig
 from hornbook.stages.degrade import DegradeConfig
-from hornbook.stages.evaluate import EvaluateConfig
+from hornbook.stages.evaluate import EvaluateConfig, OtherModelConfig
 from hornbook.stages.exercises import ExercisesConfig
 from hornbook.stages.finetune import FinetuneConfig
 from hornbook.stages.pretrain import PretrainConfig
@@ -44,6 +45,7 @@ from hornbook.stages.tokenizer import TokenizerConfig
 from hornbook.teachers import Forecast
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Mix(Config):
@@ -94,6 +96,8 @@ class Recipe(Config):
     evaluate: EvaluateConfig | None = None
     arms: dict[str, Arm] = Field(default_factory=dict)
     """Left out, no model is trained."""
+    models: dict[ModelName, ModelConfig] = Field(default_factory=dict)
+    """Models made elsewhere that are evaluated beside the arms."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -114,6 +118,9 @@ class Recipe(Config):
                 raise ValueError(
                     f"arms.{name} names mix {mix_name!r}; the mixes are {', '.join(sorted(self.mixes))}"
                 )
+        for name in self.models:
+            if name.rpartition(".")[0] in self.arms:
+                raise ValueError(f"models.{name} is named like a model of that arm; call it something else")
         return self
 
     @model_validator(mode="after")
@@ -136,6 +143,7 @@ class Recipe(Config):
         needs += [(key, "dedup") for key in self.all_filters]
         needs += [(key, "annotate") for key, config in self.all_filters.items() if config.learns]
         needs += [("again", "annotate")] if self.again else []
+        needs += [(f"models.{name}", "evaluate") for name in self.models]
         needs += [(f"arms.{name}", "finetune") for name, arm in self.arms.items() if arm.finetune]
         for name, needed in needs:
             if not getattr(self, needed):
@@ -218,7 +226,7 @@ STAGES: dict[str, Stage] = {
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run, version=2),
     "finetune": Stage(finetune.run, version=2),
-    "evaluate": Stage(evaluate.run, version=2, identity=evaluate.identity),
+    "evaluate": Stage(evaluate.run, version=3, identity=evaluate.identity),
     "report": Stage(report.run, identity=report.identity),
 }
 
@@ -241,7 +249,7 @@ class Step:
 
 def steps(recipe: Recipe) -> list[Step]:
     """Every step of a recipe, each after the steps that it reads."""
-    found = _in_order([*_curation(recipe), *_training(recipe)])
+    found = _in_order([*_curation(recipe), *_training(recipe), *_other_models(recipe)])
     config = report.ReportConfig(recipe=recipe.model_dump(mode="json"))
     return [*found, Step("report", config, {step.key: step.key for step in found}, recipe.seed)]
 
@@ -319,8 +327,7 @@ def _training(recipe: Recipe) -> list[Step]:
 
 
 def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
-    grammar = next((key for key, config in recipe.exercises.items() if config.source == "grammar"), None)
-    heldout = {"heldout": f"exercises/{grammar}"} if grammar else {}
+    heldout = _heldout(recipe)
     rows = {"rows": f"pack/{arm.mix}", "tokenizer": "tokenizer"}
     assert recipe.pretrain is not None  # _has_what_it_needs
     assert recipe.evaluate is not None
@@ -335,6 +342,28 @@ def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
         inputs = {"checkpoint": checkpoint, **heldout}
         made.append(Step(f"evaluate/{name}.{state}", recipe.evaluate, inputs, recipe.seed))
     return made
+
+
+def _heldout(recipe: Recipe) -> dict[str, str]:
+    """The exercises that models are evaluated on, where the grammar held some out."""
+    grammar = next((key for key, config in recipe.exercises.items() if config.source == "grammar"), None)
+    return {"heldout": f"exercises/{grammar}"} if grammar else {}
+
+
+def _other_models(recipe: Recipe) -> list[Step]:
+    """Models made elsewhere, on the same problems."""
+    if not recipe.evaluate:
+        return []
+    settings = recipe.evaluate.model_dump()
+    return [
+        Step(
+            f"evaluate/{name}",
+            OtherModelConfig(**settings, name=name, model=model),
+            _heldout(recipe),
+            recipe.seed,
+        )
+        for name, model in recipe.models.items()
+    ]
 
 
 def _datasets(recipe: Recipe) -> list[str]:

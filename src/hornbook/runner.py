@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,11 +42,15 @@ class Planned:
 
 def plan(recipe: Recipe, machine: Machine) -> list[Planned]:
     """Every step of a recipe in order of work; reads the store and the outside inputs, changes nothing."""
-    store = Store(Path(machine.root), machine.store)
-    lock = read_lock(machine, recipe.name)
-    planned: dict[str, Planned] = {}
     _check_budgets(recipe, machine)
-    for step in steps(recipe):
+    return plan_steps(steps(recipe), machine, read_lock(machine, recipe.name))
+
+
+def plan_steps(wanted: Iterable[Step], machine: Machine, lock: Mapping[str, Any]) -> list[Planned]:
+    """The same for any steps, each after those that it reads; `lock` is what they were made from the last time."""
+    store = Store(Path(machine.root), machine.store)
+    planned: dict[str, Planned] = {}
+    for step in wanted:
         prints = {name: planned[key].fingerprint for name, key in sorted(step.inputs.items())}
         parts = _parts(step, prints, _cache(machine))
         print_ = fingerprint(parts)
@@ -69,6 +73,22 @@ def execute(
     Raises a HornbookError; whatever was finished before it is kept and reused by the next run.
     """
     store = Store(Path(machine.root), machine.store)
+    folders = build(recipe.name, machine, planned, progress, keys)
+    store.fetched("report", folders["report"].name)
+    for line in set_aside(store, planned):
+        progress.say(line)
+    return _link(recipe, machine, planned, folders)
+
+
+def build(
+    name: str,
+    machine: Machine,
+    planned: list[Planned],
+    progress: Progress,
+    keys: Mapping[str, SecretStr] | None = None,
+) -> dict[str, Path]:
+    """Build what a plan says is missing, for the run of that name; step -> its folder in the store."""
+    store = Store(Path(machine.root), machine.store)
     folders = {p.step.key: store.folder(p.step.stage, p.fingerprint) for p in planned}
     width = max(len(p.step.key) for p in planned)
     with _workers(machine) as workers:
@@ -78,9 +98,9 @@ def execute(
                 progress.say(f"{head}  reused {item.fingerprint}")
                 continue
             progress.say(f"{head}  {item.why}")
-            tools = _tools(item.step, machine, workers, progress)
+            tools = replace(_tools(item.step, machine, workers, progress), keys=_keys(item.step, keys))
             if item.step.teacher:
-                errand = _errand(recipe, machine, item, keys or {})
+                errand = _errand(name, machine, item, keys or {})
                 place = machine.teachers.get(item.step.teacher, LocalPlace())
                 teacher = partial(
                     open_teacher, item.step.teacher, place, tools.cache, progress, errand=errand
@@ -88,10 +108,7 @@ def execute(
                 tools = replace(tools, teacher=teacher)
             seconds = _build(item, folders, store, tools)
             progress.say(f"{'':>{len(head)}}  done in {seconds:.0f}s: {summary(store, item)}")
-    store.fetched("report", folders["report"].name)
-    for line in set_aside(store, planned):
-        progress.say(line)
-    return _link(recipe, machine, planned, folders)
+    return folders
 
 
 def summary(store: Store, item: Planned) -> str:
@@ -197,16 +214,19 @@ def _tools(step: Step, machine: Machine, workers: Workers, progress: Progress) -
     from hornbook.sandbox import Sandbox
 
     sandbox = partial(Sandbox, workers=workers.count, require_isolation=machine.require_isolation)
-    return Tools(step.seed, workers, progress, machine, None, sandbox, _cache(machine))
+    return Tools(step.seed, workers, progress, machine, None, sandbox, cache=_cache(machine))
 
 
-def _errand(recipe: Recipe, machine: Machine, item: Planned, keys: Mapping[str, SecretStr]) -> Errand:
+def _keys(step: Step, keys: Mapping[str, SecretStr] | None) -> Mapping[str, SecretStr]:
+    """Only an evaluation reaches servers by itself."""
+    return keys or {} if step.stage == "evaluate" else {}
+
+
+def _errand(run: str, machine: Machine, item: Planned, keys: Mapping[str, SecretStr]) -> Errand:
     """For whom the teacher of a step is asked: its answers count against the run, the stage and the step."""
     settings = dict.fromkeys((RUN, item.step.stage, item.step.key))
     accounts = tuple(
-        Account(
-            recipe.name if name == RUN else f"{recipe.name}/{name}", name, machine.budgets.get(name, Budget())
-        )
+        Account(run if name == RUN else f"{run}/{name}", name, machine.budgets.get(name, Budget()))
         for name in settings
     )
     return Errand(item.fingerprint, accounts, keys.get(item.step.teacher, SecretStr("")))

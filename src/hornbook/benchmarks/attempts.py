@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from hornbook.benchmarks.problem import Problem
 from hornbook.sandbox import Program, Verdict
@@ -50,10 +51,29 @@ FAILURES: dict[str, str] = {
 _EXCEPTION = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Interrupt|Exit|Iteration|Warning))\b")
 
 
-def cut(text: str, stop_rule: str) -> str:
-    """The text up to the first line that ends it by this rule of STOP_RULES."""
-    found = re.compile(STOP_RULES[stop_rule].pattern, re.MULTILINE).search(text)
-    return text[: found.start()] if found else text
+BOUNDARIES: dict[str, Callable[[str], str]] = {
+    "as_is": lambda prompt: prompt,
+    "stripped": lambda prompt: prompt.rstrip("\n"),
+}
+"""Where a prompt ends and a completion begins, by name: as the benchmark has it, or without its last newlines."""
+
+
+def shown(problem: Problem, boundary: str) -> Problem:
+    """The same problem with the boundary elsewhere: what its prompt loses, its solution begins with."""
+    prompt = BOUNDARIES[boundary](problem.prompt)
+    return replace(problem, prompt=prompt, solution=problem.prompt[len(prompt) :] + problem.solution)
+
+
+def cut(text: str, stop_rule: str, after: str = "\n") -> str:
+    """The text up to the first line that ends it by this rule of STOP_RULES.
+
+    `after` is what it goes on from: where that does not end a line, the text's beginning is no line's beginning.
+    """
+    pattern = re.compile(STOP_RULES[stop_rule].pattern, re.MULTILINE)
+    for found in pattern.finditer(text):
+        if found.start() or after.endswith("\n"):
+            return text[: found.start()]
+    return text
 
 
 def program(problem: Problem, completion: str, cpu_seconds: float = 0.0) -> Program:

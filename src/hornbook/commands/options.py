@@ -84,7 +84,8 @@ def read_keys(machine: Machine) -> dict[str, SecretStr]:
     """Model -> its key, from the environment variable that the machine file names; an unset one is left out."""
     from pydantic import SecretStr
 
-    named = {model: getattr(place, "key_variable", "") for model, place in machine.teachers.items()}
+    places = {**machine.models, **machine.teachers}
+    named = {model: getattr(place, "key_variable", "") for model, place in places.items()}
     return {
         model: SecretStr(os.environ[name].strip()) for model, name in named.items() if os.environ.get(name)
     }

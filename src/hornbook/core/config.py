@@ -191,6 +191,8 @@ class Machine(Config):
     the best that holds here."""
     teachers: dict[str, TeacherPlace] = Field(default_factory=dict)
     """Model name (as recipes call it) -> where it answers."""
+    models: dict[str, EndpointPlace] = Field(default_factory=dict)
+    """Model made elsewhere (as recipes call it) -> the server whose /completions evaluation asks."""
     budgets: dict[str, Budget] = Field(default_factory=dict)
     """What teachers may cost: "run" for a whole recipe, or the name of a stage or step -> its limits."""
 

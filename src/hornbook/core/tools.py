@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from hornbook.core.config import Machine
 from hornbook.core.progress import Progress, Silent
@@ -24,5 +26,7 @@ class Tools:
     """Opens the recipe's teacher (a context manager) on first need; None where the stage has no teacher."""
     sandbox: Callable[..., Any] | None = None
     """Opens a sandbox (a context manager): `sandbox(mode=..., limits=...)`."""
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
+    """Models made elsewhere -> the key of the server that they answer from."""
     cache: Path = Path(".cache")
     """A folder for what is paid for once and shared by all runs."""

@@ -1,0 +1,1 @@
+"""From a model and problems to judged attempts, likelihoods and what they are worth."""
