@@ -170,6 +170,8 @@ class SyntheticRun:
         folder = self._step(f"evaluate/{name}", {"problems": 364}, 14.2)
         sampling = {
             "temperature": 0,
+            "top_p": 1.0,
+            "samples": 1,
             "stop_rule": "top_level",
             "pattern": "^[A-Za-z_@#]",
             "stops": ["\ndef "],
@@ -295,7 +297,11 @@ def _suite(suite: str, count: int, shift: float, solved: float) -> dict[str, Any
     failed = count - int(passed)
     return {
         "problems": count,
+        "samples": 1,
+        "attempts": count,
         "passed": int(passed),
+        "pass_at": {"1": [triples["pass_at_1"].value, triples["pass_at_1"].low, triples["pass_at_1"].high]},
+        "boundaries": {},
         **{key: [t.value, t.low, t.high] for key, t in triples.items()},
         "failures": {"assertion": failed // 2, "name": failed - failed // 2} if failed else {},
         "concepts": {},

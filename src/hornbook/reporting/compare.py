@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean
 from typing import Any
 
-from hornbook.benchmarks.scores import paired_difference
+from hornbook.benchmarks.scores import Interval, paired_difference
+from hornbook.core.records import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,46 +46,109 @@ def verdict(low: float, high: float, higher_is_better: bool) -> str:
     return "better" if (low > 0) == higher_is_better else "worse"
 
 
-def pairs(models: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(ours, theirs) to compare: each base with the first arm's base, each finetuned model with its own base."""
+def replicas(recipe: Mapping[str, Any], models: Iterable[str]) -> dict[str, list[str]]:
+    """Models that differ in nothing but their seed, under the name of the first of them."""
+    first: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    for name in models:
+        arm, _, state = name.rpartition(".")
+        plan = recipe.get("arms", {}).get(arm)
+        made = to_json([state, {k: v for k, v in plan.items() if k != "seed"}]) if plan else name
+        found.setdefault(first.setdefault(made, name), []).append(name)
+    return found
+
+
+def pairs(models: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(ours, theirs) to compare.
+
+    Each base with the first arm's base, each finetuned model with its own base, and the last of our models with each
+    model made elsewhere.
+    """
     bases = [name for name in models if name.endswith(".base")]
     yield from ((name, bases[0]) for name in bases[1:])
+    own = list(bases)
     for name in models:
         arm, _, state = name.rpartition(".")
         if state == "finetuned" and f"{arm}.base" in models:
+            own.append(name)
             yield name, f"{arm}.base"
+    yield from ((own[-1], name) for name in models if own and name not in own)
 
 
-def comparisons(models: Mapping[str, Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+def comparisons(
+    models: Mapping[str, Mapping[str, Any]], groups: Mapping[str, list[str]], seed: int
+) -> list[dict[str, Any]]:
     """Every pair on every measure of every benchmark that both have: difference [value, low, high] and verdict."""
     return [
-        _compare(models, ours, theirs, benchmark, measure, seed)
-        for ours, theirs in pairs(models)
+        _compare(
+            _Side(ours, groups[ours], models), _Side(theirs, groups[theirs], models), benchmark, measure, seed
+        )
+        for ours, theirs in pairs(list(groups))
         for benchmark in in_order(models[ours]["benchmarks"])
         if benchmark in models[theirs]["benchmarks"]
         for measure in MEASURES
+        if all(models[m]["benchmarks"][benchmark][measure.key] for m in (*groups[ours], *groups[theirs]))
     ]
 
 
-def _compare(
-    models: Mapping[str, Mapping[str, Any]],
-    ours: str,
-    theirs: str,
-    benchmark: str,
-    measure: Measure,
-    seed: int,
-) -> dict[str, Any]:
-    rows = [models[name]["benchmarks"][benchmark]["by_problem"] for name in (ours, theirs)]
-    mine, other = ({id_: float(row[measure.problem_key]) for id_, row in by.items()} for by in rows)
-    found = paired_difference(mine, other, seed)
+@dataclass(frozen=True)
+class _Side:
+    """One of the two that are compared: its name and its runs, which differ in nothing but their seed."""
+
+    name: str
+    runs: Sequence[str]
+    models: Mapping[str, Mapping[str, Any]]
+
+    def values(self, benchmark: str, key: str) -> list[dict[str, float]]:
+        """Problem -> value, a run each."""
+        return [
+            {
+                id_: float(row[key])
+                for id_, row in self.models[run]["benchmarks"][benchmark]["by_problem"].items()
+            }
+            for run in self.runs
+        ]
+
+
+def _compare(ours: _Side, theirs: _Side, benchmark: str, measure: Measure, seed: int) -> dict[str, Any]:
+    mine = ours.values(benchmark, measure.problem_key)
+    other = theirs.values(benchmark, measure.problem_key)
+    found = paired_difference(_mean(mine), _mean(other), seed)
+    over_runs = run_interval([fmean(run.values()) for run in mine], [fmean(run.values()) for run in other])
+    intervals = [found, *([over_runs] if over_runs else [])]
+    verdicts = {verdict(one.low, one.high, measure.higher_is_better) for one in intervals}
     return {
-        "ours": ours,
-        "theirs": theirs,
+        "ours": ours.name,
+        "theirs": theirs.name,
         "benchmark": benchmark,
         "measure": measure.key,
         "name": measure.name,
         "higher_is_better": measure.higher_is_better,
-        "problems": len(mine.keys() & other.keys()),
+        "problems": len(mine[0].keys() & other[0].keys()),
         "difference": [found.value, found.low, found.high],
-        "verdict": verdict(found.low, found.high, measure.higher_is_better),
+        "runs": [len(mine), len(other)],
+        "over_runs": [over_runs.value, over_runs.low, over_runs.high] if over_runs else None,
+        "verdict": verdicts.pop() if len(verdicts) == 1 else "cannot tell",
     }
+
+
+def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Problem -> its mean over the runs."""
+    shared = set.intersection(*(set(run) for run in runs))
+    return {id_: fmean(run[id_] for run in runs) for id_ in sorted(shared)}
+
+
+def run_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
+    """The difference of two means over runs with its 95% interval by Student's t, the spread of both sides pooled.
+
+    None where neither side was run twice: then nothing is known of the spread.
+    """
+    freedom = len(ours) + len(theirs) - 2
+    if freedom < 1:
+        return None
+    from scipy.stats import t as student
+
+    squares = sum((value - fmean(side)) ** 2 for side in (ours, theirs) for value in side)
+    error = sqrt(squares / freedom * (1 / len(ours) + 1 / len(theirs)))
+    difference, half = fmean(ours) - fmean(theirs), float(student.ppf(0.975, freedom)) * error
+    return Interval(difference, difference - half, difference + half)

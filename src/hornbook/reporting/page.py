@@ -79,8 +79,10 @@ def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str,
             rows = [
                 (name, colours[name], model["benchmarks"][benchmark][measure.key])
                 for name, model in models.items()
-                if benchmark in model["benchmarks"]
+                if model["benchmarks"].get(benchmark, {}).get(measure.key)
             ]
+            if not rows:
+                continue
             caption = f"{TITLES.get(benchmark, benchmark)}: {SHORT[measure.key]}"
             drawn["scores"].append(intervals(rows, caption, percent=measure.key == "pass_at_1"))
     for stage, caption in (("pretrain", "Pretraining loss"), ("finetune", "Finetuning loss")):
@@ -114,7 +116,8 @@ def _attempts(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) 
     """Attempts of the last model, the one that all the work led to."""
     if not found["models"]:
         return []
-    name = list(found["models"])[-1]
+    own = [name for name, model in found["models"].items() if model["state"] != "elsewhere"]
+    name = (own or list(found["models"]))[-1]
     return [
         {**row, "model": name, "benchmark": benchmark}
         for benchmark in found["models"][name]["benchmarks"]

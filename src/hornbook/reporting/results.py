@@ -13,7 +13,7 @@ import orjson
 
 from hornbook import __version__
 from hornbook.core.shards import read_json
-from hornbook.reporting.compare import comparisons, in_order
+from hornbook.reporting.compare import comparisons, in_order, replicas
 from hornbook.reporting.copies import copies, set_aside
 from hornbook.reporting.diversity import read_diversity
 from hornbook.reporting.exercises import exercises
@@ -54,7 +54,7 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         "exercises": exercises(folders),
         "training": {key: _training(folders[key], m) for key, m in manifests.items() if _trains(key)},
         "models": {name: _model(name, score, recipe, manifests) for name, score in scores.items()},
-        "comparisons": comparisons(scores, seed),
+        "comparisons": comparisons(scores, replicas(recipe, scores), seed),
         "proof": next((score["proof"] for score in scores.values()), {}),
         "sampling": next((score["sampling"] for score in scores.values()), {}),
         "paper": {"source": SOURCE, "humaneval_pass_at_1_percent": PAPER, "names": NAMES},
@@ -125,6 +125,17 @@ def _model(
     name: str, scores: Mapping[str, Any], recipe: Mapping[str, Any], manifests: Mapping[str, Any]
 ) -> dict[str, Any]:
     """One model's scores without the single problems, and what it was made from."""
+    return {
+        **(_elsewhere(name, recipe) if name in recipe.get("models", {}) else _own(name, recipe, manifests)),
+        "sampling": scores["sampling"],
+        "benchmarks": {
+            benchmark: {k: v for k, v in scores["benchmarks"][benchmark].items() if k != "by_problem"}
+            for benchmark in in_order(scores["benchmarks"])
+        },
+    }
+
+
+def _own(name: str, recipe: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Any]:
     arm, _, state = name.rpartition(".")
     plan = recipe["arms"][arm]
     parts = recipe["mixes"][plan["mix"]]["parts"]
@@ -136,8 +147,10 @@ def _model(
         "tokens": manifests[f"pretrain/{arm}"]["config"].get("tokens"),
         "parameters": manifests[f"pretrain/{arm}"]["counts"].get("parameters"),
         "counterpart": counterpart(parts, state),
-        "benchmarks": {
-            benchmark: {k: v for k, v in scores["benchmarks"][benchmark].items() if k != "by_problem"}
-            for benchmark in in_order(scores["benchmarks"])
-        },
     }
+
+
+def _elsewhere(name: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A model that this run did not make: nothing is known of its data."""
+    made: dict[str, Any] = {"arm": name, "state": "elsewhere", "seed": None, "mix": {}, "tokens": None}
+    return {**made, "parameters": None, "counterpart": "", "source": recipe["models"][name]["source"]}
