@@ -21,6 +21,7 @@ P90_FUNCTION_LINES = 35
 REFUSED_NAMES = ("Manager", "Handler", "Helper", "Utils", "Base", "Abstract")
 
 EXCEPTIONS = {
+    "commands/train.py:train": "a command's options are its parameters",
     "sandbox/sandbox.py:verdicts": "a lazy parallel map: pool, clean-up, feed, window",
     "sandbox/warden.py:_wanted_seconds": "a walk over proc: processes, tasks, their files",
     "sandbox/zygote.py:_tidy": "removes what a program left, whatever kind it is",

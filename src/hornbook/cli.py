@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from hornbook.commands import answers, doctor, look, model, run, score
+from hornbook.commands import answers, doctor, look, model, run, score, train
 from hornbook.core.errors import HornbookError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app = typer.Typer(
 COMMANDS: dict[Callable[..., Any], str] = {
     run.run: "Examples: `hornbook run nano` · `hornbook run my.toml --root /data/hb --workers 8`",
     run.plan: "Example: `hornbook plan nano`, after a change to the recipe",
+    train.train: "Examples: `hornbook train nano pretrain/raw --launch 2` · "
+    "`torchrun --nnodes 2 --nproc-per-node 8 ... -m hornbook.cli train phi-1 pretrain/textbook`",
     doctor.doctor: "Examples: `hornbook doctor` before a long run · `hornbook doctor --require-isolation full`",
     look.status: "Example: `hornbook status --root /data/hb`",
     look.show: "Examples: `hornbook show nano filter --where 'score > 0.9' --limit 3` · "

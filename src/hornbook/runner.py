@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from hornbook.core.config import Budget, LocalPlace, Machine
-from hornbook.core.errors import ConfigError
-from hornbook.core.progress import Progress
+from hornbook.core.errors import ConfigError, InputError
+from hornbook.core.progress import Progress, Silent
 from hornbook.core.shards import read_json, write_json
 from hornbook.core.store import Store, fingerprint
 from hornbook.core.tools import Tools
@@ -109,6 +109,46 @@ def build(
             seconds = _build(item, folders, store, tools)
             progress.say(f"{'':>{len(head)}}  done in {seconds:.0f}s: {summary(store, item)}")
     return folders
+
+
+def train(recipe: Recipe, machine: Machine, key: str, progress: Progress) -> tuple[Path, bool]:
+    """Build one training step from what the store holds; its folder, and whether this process speaks for the job.
+
+    Every process of a torchrun job calls this, on machines that share the store's root: the first builds and publishes,
+    the others train with it. ConfigError where the recipe has no such step, InputError where an input is not built.
+    """
+    from hornbook.model import launch, ranks
+
+    with launch.joining(machine) if launch.started_by_torchrun() else nullcontext():
+        planned = {item.step.key: item for item in plan(recipe, machine)}
+        item, lead = _trainable(planned, key), ranks.rank() == 0
+        store = Store(Path(machine.root), machine.store)
+        ranks.wait()  # all have seen the same store
+        folders = {p.step.key: store.folder(p.step.stage, p.fingerprint) for p in planned.values()}
+        if item.state == "reuse":
+            return folders[key], lead
+        with _workers(machine) as workers:
+            if lead:
+                _build(item, folders, store, _tools(item.step, machine, workers, progress))
+            else:
+                inputs = {name: folders[used] for name, used in item.step.inputs.items()}
+                out = store.partial(item.step.stage, item.fingerprint)
+                tools = _tools(item.step, machine, workers, Silent())
+                STAGES[item.step.stage].run(item.step.config, inputs, out, tools)
+    return folders[key], lead
+
+
+def _trainable(planned: Mapping[str, Planned], key: str) -> Planned:
+    """The training step of this key, of which every input is in the store."""
+    known = [name for name in planned if name.startswith(("pretrain/", "finetune/"))]
+    if key not in known:
+        raise ConfigError(f"this recipe has no training step {key!r}; its training steps: {', '.join(known)}")
+    missing = [used for used in planned[key].step.inputs.values() if planned[used].state != "reuse"]
+    if missing:
+        raise InputError(
+            f"{key} needs {', '.join(missing)}, not in the store yet: build it first (hornbook run, or hornbook train)"
+        )
+    return planned[key]
 
 
 def summary(store: Store, item: Planned) -> str:

@@ -41,6 +41,10 @@ IsolationOption = Annotated[
         metavar="LEVEL",
     ),
 ]
+LaunchOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--launch", help="Processes that train one model together here. [default: 1]", min=1),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -66,14 +70,18 @@ def read_recipe(name: str) -> Recipe:
 
 
 def read_machine(
-    path: Path | None, root: str | None, workers: int | None, require_isolation: str | None = None
+    path: Path | None,
+    root: str | None,
+    workers: int | None,
+    require_isolation: str | None = None,
+    launch: int | None = None,
 ) -> Machine:
     """The machine file (--machine, else HORNBOOK_MACHINE, else defaults) with the options on top."""
     from hornbook.core.config import Machine, parse, read_toml
 
     path = path or (Path(os.environ["HORNBOOK_MACHINE"]) if os.environ.get("HORNBOOK_MACHINE") else None)
     values: dict[str, Any] = read_toml(path) if path else {}
-    given = {"root": root or os.environ.get("HORNBOOK_ROOT"), "workers": workers}
+    given = {"root": root or os.environ.get("HORNBOOK_ROOT"), "workers": workers, "launch": launch}
     given["require_isolation"] = require_isolation
     return parse(
         Machine, {**values, **{k: v for k, v in given.items() if v is not None}}, str(path or "options")

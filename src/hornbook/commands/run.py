@@ -10,6 +10,7 @@ import typer
 from hornbook.commands.options import (
     IsolationOption,
     JsonOption,
+    LaunchOption,
     MachineOption,
     RecipeArgument,
     RootOption,
@@ -30,6 +31,7 @@ def run(
     machine: MachineOption = None,
     workers: WorkersOption = None,
     require_isolation: IsolationOption = None,
+    launch: LaunchOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; only the result.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +39,7 @@ def run(
     from hornbook.core.progress import open_progress
     from hornbook.runner import execute, plan
 
-    what, where = read_recipe(recipe), read_machine(machine, root, workers, require_isolation)
+    what, where = read_recipe(recipe), read_machine(machine, root, workers, require_isolation, launch)
     planned = plan(what, where)
     built = sum(p.state != "reuse" for p in planned)
     folder = execute(what, where, planned, open_progress(not quiet), read_keys(where))

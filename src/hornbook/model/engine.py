@@ -38,8 +38,8 @@ class Step:
 class Engine(Protocol):
     """Steps a model; every process calls the same methods in the same order."""
 
-    def step(self, step: Step) -> tuple[float, float]:
-        """Mean loss, in nats a token over all processes, and the gradients' norm before clipping."""
+    def step(self, step: Step) -> tuple[float, float | None]:
+        """Mean loss, in nats a token over all processes, and the gradients' norm before clipping, where it is known."""
         ...
 
     def loss(self, tokens: Ids) -> Tensor:

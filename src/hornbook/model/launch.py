@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,13 +70,12 @@ def launched(run: Run, config: Config, inputs: Mapping[str, Path], out: Path, to
 
 def _explained(failed: ChildFailedError, count: int) -> HornbookError:
     rank, failure = failed.get_first_failure()
-    name, _, text = failure.message.partition(": ")
+    said: Any = failure.message  # a dictionary where the process could tell, whatever torch's annotation says
+    name, _, text = str(said["message"] if isinstance(said, dict) else said).partition(": ")
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, HornbookError):
         return kind(text)
-    how = (
-        f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {failure.message}"
-    )
+    how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {name}: {text}"
     return StageError(
         f"process {rank} of {count} {how}, and the others were ended; run again to go on from the last checkpoint"
     )
@@ -90,6 +91,9 @@ def _one_of_many(
 ) -> Counts:
     """One of the processes of a launch."""
     seed, machine, sandbox, shown = shared
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # standard output is the command's: DeepSpeed writes to it
     with joining(machine):
         progress = open_progress(shown and ranks.rank() == 0)
         return dict(
@@ -137,7 +141,7 @@ class DeepSpeedEngine:
             model=objective, optimizer=optimiser, config=settings(config, plan, place)
         )[0]
 
-    def step(self, step: Step) -> tuple[float, float]:
+    def step(self, step: Step) -> tuple[float, float | None]:
         for group in self.engine.optimizer.param_groups:
             group["lr"] = step.rate
         total = torch.zeros((), device=self.plan.device)
@@ -148,7 +152,7 @@ class DeepSpeedEngine:
             self.engine.step()
             total += loss.detach() / step.predicted
         norm = self.engine.get_global_grad_norm()
-        return ranks.added(total).item(), float("inf") if norm is None else float(norm)
+        return ranks.added(total).item(), None if norm is None else float(norm)
 
     def loss(self, tokens: Ids) -> Tensor:
         summed: Tensor = self.engine(on(self.plan.device, tokens))

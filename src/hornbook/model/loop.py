@@ -78,7 +78,7 @@ class Training:
             "tokens": (number + 1) * self.plan.step_tokens,
             "loss": loss,
             "learning_rate": rate,
-            "gradient_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
+            "gradient_norm": norm if norm is not None and math.isfinite(norm) else None,  # fp16 left this out
         }
 
     @torch.no_grad()

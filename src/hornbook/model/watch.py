@@ -44,9 +44,9 @@ class Watch:
         self.losses.clear()
         self.losses.extend(losses)
 
-    def see(self, number: int, loss: float, norm: float, chosen: npt.NDArray[np.int64]) -> None:
+    def see(self, number: int, loss: float, norm: float | None, chosen: npt.NDArray[np.int64]) -> None:
         """Remember a step's loss; StageError if it, or the gradients' norm, is no number, or the loss a spike."""
-        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
+        self.skipped = 0 if norm is None or math.isfinite(norm) else self.skipped + 1
         if not math.isfinite(loss):
             self._stop(number, f"became {loss}", loss, chosen)
         if self.skipped > (MOST_SKIPPED if self.skips else 0):

@@ -1,0 +1,161 @@
+"""Several processes on this machine train one model: the losses are those of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hornbook.core.config import DeepSpeedPlace, Machine
+from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.shards import write_table
+from hornbook.core.tools import Tools
+from hornbook.model.plan import plan_training
+from hornbook.model.rows import open_rows
+from hornbook.model.tokenizer import Tokenizer
+from hornbook.stages.pretrain import PretrainConfig, run
+
+ROW = 32
+CONFIG = PretrainConfig(
+    size="nano",
+    tokens=ROW * 8 * 6,
+    tokens_per_step=ROW * 8,
+    warmup_steps=2,
+    dropout=0.0,
+    precision="fp32",
+    checkpoint_every_steps=2,
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(
+    tmp_path_factory: pytest.TempPathFactory, source_text: str, tokenizer: Tokenizer
+) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("inputs")
+    ids = np.array(tokenizer.encode(source_text), np.uint16)
+    rows = ids[: len(ids) // ROW * ROW].reshape(-1, ROW)
+    np.save(folder / "rows.npy", rows[4:])
+    np.save(folder / "heldout.npy", rows[:4])
+    write_table(folder / "documents.parquet", pa.table({"start": [0], "source": ["inspect.py"]}))
+    tokenizer.save(folder)
+    return {"rows": folder, "tokenizer": folder}
+
+
+def _losses(out: Path) -> list[float]:
+    return [orjson.loads(line)["loss"] for line in (out / "metrics.jsonl").read_bytes().splitlines()]
+
+
+def _train(
+    inputs: dict[str, Path], out: Path, config: PretrainConfig = CONFIG, **machine: object
+) -> list[float]:
+    out.mkdir(exist_ok=True)
+    place = Machine(device="cpu", micro_batch=2, **machine)  # type: ignore[arg-type]
+    counts = run(config, inputs, out, Tools(seed=7, machine=place))
+    assert counts["steps"] == 6
+    return _losses(out)
+
+
+@pytest.fixture(scope="module")
+def alone(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("alone")
+    _train(inputs, out)
+    return out
+
+
+def _assert_same(out: Path, reference: Path) -> None:
+    assert _losses(out) == pytest.approx(_losses(reference), abs=1e-4)
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, reference))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], atol=2e-3, rtol=1e-2)
+
+
+def test_two_processes_give_the_losses_and_the_model_of_one(
+    inputs: dict[str, Path], alone: Path, tmp_path: Path
+) -> None:
+    _train(inputs, tmp_path, launch=2)
+    _assert_same(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_others_and_the_training_resumes(
+    inputs: dict[str, Path], alone: Path, tmp_path: Path
+) -> None:
+    killer = threading.Thread(target=_kill_one_at, args=(tmp_path / "metrics.jsonl", 3))
+    killer.start()
+    with pytest.raises(
+        StageError, match=r"process \d of 2 was killed by SIGKILL, and the others were ended; run again"
+    ):
+        _train(inputs, tmp_path, launch=2)
+    killer.join()
+    assert not (tmp_path / "model.safetensors").exists()
+    assert list((tmp_path / "resume").glob("step-*"))
+    _train(inputs, tmp_path, launch=2)
+    _assert_same(tmp_path, alone)
+
+
+def _kill_one_at(metrics: Path, lines: int) -> None:
+    """SIGKILL one training process of this one's once so many steps are done."""
+    while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
+        time.sleep(0.005)
+    children = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _trains(p)]
+    os.kill(max(children), signal.SIGKILL)
+
+
+def _trains(process: Path) -> bool:
+    try:
+        parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        return parent == os.getpid() and b"spawn_main" in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("world", "rows"), [(1, [[0, 1], [2, 3], [4, 5]]), (3, [[2, 3]])])
+def test_processes_share_a_step_evenly_or_refuse(
+    inputs: dict[str, Path], world: int, rows: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hornbook.model.ranks.world", lambda: world)
+    monkeypatch.setattr("hornbook.model.ranks.rank", lambda: world // 2)
+    config = CONFIG.model_copy(update={"tokens_per_step": ROW * 6})
+    plan = plan_training(config, open_rows(inputs["rows"]), Machine(device="cpu", micro_batch=2))
+    assert [piece.tolist() for piece in plan.pieces(np.arange(6))] == rows
+    odd = CONFIG.model_copy(update={"tokens_per_step": ROW * 7})
+    if world > 1:
+        with pytest.raises(ConfigError, match="7 rows of 32 tokens, which 3 processes cannot share evenly"):
+            plan_training(odd, open_rows(inputs["rows"]), Machine(device="cpu"))
+
+
+@pytest.mark.slow
+def test_an_error_of_a_process_is_raised_as_what_it_is(inputs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^warmup_steps is 6, but 1536 tokens make only 6 steps$"):
+        _train(inputs, tmp_path, CONFIG.model_copy(update={"warmup_steps": 6}), launch=2)
+
+
+PLACES = {
+    "zero 0": DeepSpeedPlace(zero=0),
+    "zero 1": DeepSpeedPlace(zero=1),
+    "zero 2": DeepSpeedPlace(zero=2),
+    "zero 3": DeepSpeedPlace(zero=3),
+    "zero 2, offload": DeepSpeedPlace(zero=2, offload_optimizer="cpu"),
+    "zero 3, offload": DeepSpeedPlace(zero=3, offload_optimizer="cpu", offload_parameters="cpu"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # DeepSpeed builds a small op the first time
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_deepspeed_gives_the_losses_and_the_model_of_one(
+    inputs: dict[str, Path], alone: Path, tmp_path: Path, place: DeepSpeedPlace
+) -> None:
+    pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
+    _train(inputs, tmp_path, launch=2, deepspeed=place)
+    _assert_same(tmp_path, alone)
