@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,10 +11,11 @@ from typing import Any
 
 import orjson
 
-from hornbook.core.errors import InputError, StoreError
+from hornbook.core.errors import InputError
 from hornbook.core.records import to_json
 from hornbook.core.shards import replacing
 from hornbook.teachers.ask import Answer, Ask
+from hornbook.teachers.database import Database
 
 TABLES = """
 create table if not exists answers (
@@ -63,27 +61,20 @@ class Answers:
     """Every answer so far; several processes may share the file, and an answer once kept never changes."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._one_at_a_time = threading.Lock()
+        self._database = Database(path, "the cache of answers", TABLES)
         self._used: set[tuple[str, bytes]] = set()
-        with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(TABLES)
 
     def find(self, key: bytes) -> Answer | None:
         """The answer under this key, marked as cached."""
-        with self._told():
-            row = self._db.execute("select answer from answers where key = ?", (key,)).fetchone()
+        with self._database.open() as db:
+            row = db.execute("select answer from answers where key = ?", (key,)).fetchone()
         return None if row is None else Answer(**{**orjson.loads(row[0]), "cached": True})
 
     def keep(self, asked: Question, answer: Answer) -> Answer:
         """Write the answer; where another process was first, its answer holds for both."""
         row = (asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer)))
-        with self._told():
-            written = self._db.execute("insert or ignore into answers values (?, ?, ?, ?, ?)", row).rowcount
+        with self._database.open() as db:
+            written = db.execute("insert or ignore into answers values (?, ?, ?, ?, ?)", row).rowcount
         return answer if written else self.find(asked.key) or answer
 
     def use(self, step: str, key: bytes) -> None:
@@ -94,20 +85,20 @@ class Answers:
 
     def _write_used(self) -> None:
         rows, self._used = self._used, set()
-        with self._told(), self._whole():
-            self._db.executemany("insert or ignore into used values (?, ?)", rows)
+        with self._database.whole() as db:
+            db.executemany("insert or ignore into used values (?, ?)", rows)
 
     def used_by(self, step: str) -> Usage:
         """What the answers that a step was given took, whoever paid for them."""
         query = f"select count(*), {TOKENS} from used join answers using (key) where step = ?"
-        with self._told():
-            return Usage(*self._db.execute(query, (step,)).fetchone())
+        with self._database.open() as db:
+            return Usage(*db.execute(query, (step,)).fetchone())
 
     def by_model(self) -> list[tuple[str, str, Usage]]:
         """(model, revision, its answers) for each model that ever answered."""
         query = f"select model, revision, count(*), {TOKENS} from answers group by 1, 2 order by 1, 2"
-        with self._told():
-            rows = self._db.execute(query).fetchall()
+        with self._database.open() as db:
+            rows = db.execute(query).fetchall()
         return [(model, revision, Usage(*tokens)) for model, revision, *tokens in rows]
 
     def export(self, path: Path) -> int:
@@ -124,8 +115,8 @@ class Answers:
         query = "select key, model, revision, ask, answer from answers where key > ? order by key limit ?"
         last = b""
         while True:
-            with self._told():
-                rows = self._db.execute(query, (last, LINES_AT_ONCE)).fetchall()
+            with self._database.open() as db:
+                rows = db.execute(query, (last, LINES_AT_ONCE)).fetchall()
             if not rows:
                 return
             yield from (row[1:] for row in rows)
@@ -138,40 +129,16 @@ class Answers:
         """
         read = new = 0
         rows = _rows(path)
-        with self._told(), self._whole():
+        with self._database.whole() as db:
             while part := list(islice(rows, LINES_AT_ONCE)):
                 read += len(part)
-                new += self._db.executemany(
-                    "insert or ignore into answers values (?, ?, ?, ?, ?)", part
-                ).rowcount
+                new += db.executemany("insert or ignore into answers values (?, ?, ?, ?, ?)", part).rowcount
         return read, new
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            # an asker may be under way when the teacher is closed: sqlite must not see both
-            with self._one_at_a_time:
-                yield
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"the cache of answers {self.path} failed ({error}); free space, or move the file away"
-            ) from error
 
     def close(self) -> None:
         if self._used:
             self._write_used()
-        with self._told():
-            self._db.close()
+        self._database.close()
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, str, str, str, str]]:

@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from hornbook.teachers.answering import LONGEST_GRACE_SECONDS
-from hornbook.teachers.ask import Answer, Ask, Failed, Teacher
+from hornbook.teachers.ask import Answer, Ask, Failed, Front, Teacher
 from hornbook.teachers.ownloop import OwnLoop
 
 T = TypeVar("T")
 
 
-class Asking:
+class Asking(Front):
     """A teacher and a loop that works on coroutines which ask it; a context manager.
 
     Any number of coroutines may be started; no more asks are in flight than the teacher takes, and those that
@@ -23,25 +23,9 @@ class Asking:
     """
 
     def __init__(self, teacher: Teacher) -> None:
-        self.teacher = teacher
+        super().__init__(teacher)
         self._slots = asyncio.Semaphore(teacher.concurrency)
         self._under_way: set[asyncio.Task[Answer | Failed]] = set()
-
-    @property
-    def model(self) -> str:
-        return self.teacher.model
-
-    @property
-    def revision(self) -> str:
-        return self.teacher.revision
-
-    @property
-    def concurrency(self) -> int:
-        return self.teacher.concurrency
-
-    @property
-    def grace_seconds(self) -> float:
-        return self.teacher.grace_seconds
 
     async def answer(self, ask: Ask) -> Answer | Failed:
         """The teacher's answer, once it is this ask's turn."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hornbook.core.config import Budget, Prices
-from hornbook.core.errors import BudgetError, StoreError
+from hornbook.core.errors import BudgetError
 from hornbook.teachers.ask import Answer, Ask, Failed, Front, Teacher
+from hornbook.teachers.database import Database
 
 MESSAGE_TOKENS = 16
 """At most what a chat template adds around a message."""
@@ -59,16 +57,10 @@ class Ledger:
     """
 
     def __init__(self, path: Path, accounts: tuple[Account, ...], prices: Prices | None = None) -> None:
-        self.path, self.accounts = path, accounts
+        self.accounts = accounts
         self.prices = prices or Prices()
-        self._lock = threading.Lock()
         self._under_way: set[str] = set()
-        with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(TABLES)
+        self._database = Database(path, "the spendings in", TABLES)
 
     @property
     def under_way(self) -> int:
@@ -77,21 +69,21 @@ class Ledger:
 
     def spent(self) -> dict[str, tuple[int, int, float]]:
         """Account -> calls, tokens and money so far, what is reserved included."""
-        with self._told():
-            rows = self._db.execute("select account, asks, tokens, money from totals order by account")
+        with self._database.open() as db:
+            rows = db.execute("select account, asks, tokens, money from totals order by account")
             return {account: (asks, tokens, money) for account, asks, tokens, money in rows}
 
     def reserve(self, call: str, ask: Ask) -> BudgetError | None:
         """Set the worst case of an ask aside as `call`; else the error, unraised, that names the limit in the way."""
         tokens_in, tokens_out = prompt_tokens(ask), answer_tokens(ask)
         tokens, money = tokens_in + tokens_out, self.prices.money(tokens_in, tokens_out)
-        with self._told(), self._whole():
-            known = self._db.execute("select 1 from reserved where call = ?", (call,)).fetchone()
-            over = None if known else self._over(tokens, money)
+        with self._database.whole() as db:
+            known = db.execute("select 1 from reserved where call = ?", (call,)).fetchone()
+            over = None if known else self._over(db, tokens, money)
             for account in self.accounts if not (known or over) else ():
-                self._add(account.name, 1, tokens, money)
+                _add(db, account.name, 1, tokens, money)
                 row = (call, account.name, tokens, money)
-                self._db.execute("insert into reserved values (?, ?, ?, ?)", row)
+                db.execute("insert into reserved values (?, ?, ?, ?)", row)
         if over is None:
             self._under_way.add(call)
         return over
@@ -109,60 +101,42 @@ class Ledger:
         self._under_way.discard(call)
 
     def _replace(self, call: str, asks: int, tokens: int, money: float) -> None:
-        with self._told(), self._whole():
-            rows = self._db.execute("select account, tokens, money from reserved where call = ?", (call,))
+        with self._database.whole() as db:
+            rows = db.execute("select account, tokens, money from reserved where call = ?", (call,))
             for account, tokens_before, money_before in rows.fetchall():
-                self._add(account, asks - 1, tokens - tokens_before, money - money_before)
-            self._db.execute("delete from reserved where call = ?", (call,))
+                _add(db, account, asks - 1, tokens - tokens_before, money - money_before)
+            db.execute("delete from reserved where call = ?", (call,))
         self._under_way.discard(call)
 
-    def _add(self, account: str, asks: int, tokens: int, money: float) -> None:
-        self._db.execute(
-            "insert into totals values (?, ?, ?, ?) on conflict (account) do update set "
-            "asks = asks + excluded.asks, tokens = tokens + excluded.tokens, money = money + excluded.money",
-            (account, asks, tokens, money),
-        )
-
-    def _over(self, tokens: int, money: float) -> BudgetError | None:
-        return next(filter(None, (self._over_of(account, tokens, money) for account in self.accounts)), None)
-
-    def _over_of(self, account: Account, tokens: int, money: float) -> BudgetError | None:
-        query = "select asks, tokens, money from totals where account = ?"
-        so_far = self._db.execute(query, (account.name,)).fetchone() or (0, 0, 0.0)
-        limits = (account.limit.asks, account.limit.tokens, account.limit.money)
-        rows = zip(("asks", "tokens", "money"), limits, so_far, (1, tokens, money), strict=True)
-        for name, limit, spent, more in rows:
-            if limit and spent + more > limit * (1 + 1e-9):  # money is a sum of floats
-                return BudgetError(
-                    f"the budget of {account.name} is spent: {name} = {limit:,.6g} are allowed, {spent:,.6g} are used "
-                    f"or set aside, and the next ask may need {more:,.6g}; raise [budgets.{account.setting}] in the "
-                    "machine file and run again (answers so far are kept)"
-                )
-        return None
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        self._db.execute("begin immediate")  # several processes may share a budget
-        try:
-            yield
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"the spendings in {self.path} cannot be kept ({error}); free space, or move the file away"
-            ) from error
+    def _over(self, db: sqlite3.Connection, tokens: int, money: float) -> BudgetError | None:
+        return next(filter(None, (_over(db, account, tokens, money) for account in self.accounts)), None)
 
     def close(self) -> None:
-        with self._told():
-            self._db.close()
+        self._database.close()
+
+
+def _add(db: sqlite3.Connection, account: str, asks: int, tokens: int, money: float) -> None:
+    db.execute(
+        "insert into totals values (?, ?, ?, ?) on conflict (account) do update set "
+        "asks = asks + excluded.asks, tokens = tokens + excluded.tokens, money = money + excluded.money",
+        (account, asks, tokens, money),
+    )
+
+
+def _over(db: sqlite3.Connection, account: Account, tokens: int, money: float) -> BudgetError | None:
+    """The error that names the limit of an account which so much more would break."""
+    query = "select asks, tokens, money from totals where account = ?"
+    so_far = db.execute(query, (account.name,)).fetchone() or (0, 0, 0.0)
+    limits = (account.limit.asks, account.limit.tokens, account.limit.money)
+    rows = zip(("asks", "tokens", "money"), limits, so_far, (1, tokens, money), strict=True)
+    for name, limit, spent, more in rows:
+        if limit and spent + more > limit * (1 + 1e-9):  # money is a sum of floats
+            return BudgetError(
+                f"the budget of {account.name} is spent: {name} = {limit:,.6g} are allowed, {spent:,.6g} are used "
+                f"or set aside, and the next ask may need {more:,.6g}; raise [budgets.{account.setting}] in the "
+                "machine file and run again (answers so far are kept)"
+            )
+    return None
 
 
 async def afford(ledger: Ledger, call: str, ask: Ask) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hornbook.core.errors import StoreError
+from hornbook.teachers.database import Database
 
 TABLES = """
 create table if not exists jobs (
@@ -45,34 +43,27 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
-        with self._told():
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._alone = path.with_suffix(".lock").open("w")
-            self._claim()
-            self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = full")  # a lost line could mean an upload paid twice
-            self._db.executescript(TABLES)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}; choose another --root") from error
+        self._claim()
+        # a lost line could mean an upload paid twice
+        self._database = Database(path, "the journal of batches", TABLES, synchronous="full")
 
     def new_name(self, url: str, asks: Iterable[str]) -> str:
         """A name for a job of these asks that no earlier job has."""
-        with self._told():
-            number = self._db.execute("select count(*) from jobs").fetchone()[0]
+        with self._database.open() as db:
+            number = db.execute("select count(*) from jobs").fetchone()[0]
         return hashlib.sha256("\n".join([str(number), url, *asks]).encode()).hexdigest()[:32]
 
     def plan(self, name: str, url: str, asks: Iterable[str]) -> None:
         """Note a job and its asks, before anything of it is sent."""
         rows = [(name, ask, position) for position, ask in enumerate(asks)]
-        with self._told():
-            self._db.execute("begin immediate")
-            try:
-                self._db.execute("insert into jobs (job, url) values (?, ?)", (name, url))
-                self._db.executemany("insert into members values (?, ?, ?)", rows)
-            except BaseException:
-                self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
+        with self._database.whole() as db:
+            db.execute("insert into jobs (job, url) values (?, ?)", (name, url))
+            db.executemany("insert into members values (?, ?, ?)", rows)
 
     def uploaded(self, job: str, file_id: str) -> None:
         self._set(job, "file_id", file_id)
@@ -84,16 +75,16 @@ class Journal:
         self._set(job, "status", status)
 
     def job(self, name: str) -> Job:
-        with self._told():
-            row = self._db.execute(
+        with self._database.open() as db:
+            row = db.execute(
                 "select job, url, file_id, batch_id, status from jobs where job = ?", (name,)
             ).fetchone()
         return Job(*row)
 
     def asks(self, job: str) -> list[str]:
         """The asks of a job in the order of its file."""
-        with self._told():
-            rows = self._db.execute("select ask from members where job = ? order by position", (job,))
+        with self._database.open() as db:
+            rows = db.execute("select ask from members where job = ? order by position", (job,))
             return [ask for (ask,) in rows]
 
     def jobs_of(self, url: str, asks: Iterable[str]) -> dict[str, list[str]]:
@@ -106,24 +97,14 @@ class Journal:
                 "select m.ask, m.job from members m join jobs j on j.job = m.job "
                 f"where j.url = ? and m.ask in ({','.join('?' * len(part))}) order by j.rowid"
             )
-            with self._told():
-                for ask, job in self._db.execute(query, (url, *part)):
+            with self._database.open() as db:
+                for ask, job in db.execute(query, (url, *part)):
                     found.setdefault(ask, []).append(job)
         return found
 
     def _set(self, job: str, column: str, value: str) -> None:
-        with self._told():
-            self._db.execute(f"update jobs set {column} = ? where job = ?", (value, job))
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"the journal of batches {self.path} failed ({error}); free space, or move the file away"
-            ) from error
+        with self._database.open() as db:
+            db.execute(f"update jobs set {column} = ? where job = ?", (value, job))
 
     def _claim(self) -> None:
         """One run at a time: two could send the same asks."""
@@ -136,5 +117,5 @@ class Journal:
             ) from error
 
     def close(self) -> None:
-        self._db.close()
+        self._database.close()
         self._alone.close()
