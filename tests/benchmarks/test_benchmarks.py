@@ -22,7 +22,7 @@ from hornbook.sandbox import Limits, Sandbox
 
 FILES = {
     "humaneval": (None, 164),
-    "unconventional": (None, 15),
+    "unconventional": (None, 50),
     "humaneval_plus": ("HumanEvalPlus.jsonl.gz", 164),
     "mbpp": ("mbpp_wtest.jsonl.gz", 969),
     "mbpp_plus": ("MbppPlus.jsonl.gz", 399),

@@ -36,7 +36,7 @@ def _problem(file: Path) -> Problem:
         if not first.startswith(CONCEPTS) or not ast.get_docstring(function) or not docstring.end_lineno:
             raise ValueError("it lacks its concepts or its docstring")
     except (OSError, ValueError, StopIteration) as error:
-        raise InputError(f"{file} is not a problem: {error or 'it has no function'}") from error
+        raise InputError(f"{file} is not a problem: {str(error) or 'it has no function'}") from error
     lines = program.splitlines(keepends=True)
     return Problem(
         id=f"unconventional/{file.stem}",
