@@ -10,6 +10,7 @@ ratio is the median of the rounds' own: a busy neighbour slows both. No sequence
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import time
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as hornbook's command line does
 
     import torch
 

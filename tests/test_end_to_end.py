@@ -245,6 +245,18 @@ def test_show_status_and_clean_speak_of_what_was_made(recipe: Path, finished: tu
     assert "Nothing to clean" in ask("clean")
 
 
+def _agree_on_logits(folder: Path) -> None:
+    """transformers and hornbook compute the same from these trained weights."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from hornbook.model.checkpoint import load_model
+
+    ours, tokenizer = load_model(folder)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(str(folder)).eval()
+    tokens = torch.tensor([tokenizer.encode("def double(x):\n    return 2 * x\n")])
+    with torch.no_grad():
+        torch.testing.assert_close(ours(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
 def test_a_trained_model_completes_and_is_exported(finished: tuple[Path, float], tmp_path: Path) -> None:
     def ask(*words: str, told: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "hornbook.cli", *words, "--root", str(finished[0])]
@@ -271,6 +283,8 @@ def test_a_trained_model_completes_and_is_exported(finished: tuple[Path, float],
     assert json.loads(ask("complete", str(folder), prompt, "--tokens", "5", "--json").stdout) == json.loads(
         there.stdout
     )
+
+    _agree_on_logits(folder)
 
     again = ask("export", "tiny/textbook", "--to", "hf", "--out", str(folder))
     assert (again.returncode, "is there already" in again.stderr) == (3, True)
