@@ -159,3 +159,33 @@ def test_deepspeed_gives_the_losses_and_the_model_of_one(
     pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
     _train(inputs, tmp_path, launch=2, deepspeed=place)
     _assert_same(tmp_path, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("zero", [2, 3])
+def test_deepspeed_resumes_from_what_it_shared_out(
+    inputs: dict[str, Path], alone: Path, tmp_path: Path, zero: int
+) -> None:
+    pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
+    place = DeepSpeedPlace(zero=zero)  # type: ignore[arg-type]
+    killer = threading.Thread(target=_kill_one_at, args=(tmp_path / "metrics.jsonl", 3))
+    killer.start()
+    with pytest.raises(StageError, match="the others were ended"):
+        _train(inputs, tmp_path, launch=2, deepspeed=place)
+    killer.join()
+    _train(inputs, tmp_path, launch=2, deepspeed=place)
+    _assert_same(tmp_path, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("precision", "zero"), [("bf16", 2), ("bf16", 3), ("fp16", 1)])
+def test_deepspeed_in_half_precision_follows_one_process(
+    inputs: dict[str, Path], tmp_path: Path, precision: str, zero: int
+) -> None:
+    pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
+    half = CONFIG.model_copy(update={"precision": precision})
+    reference = _train(inputs, tmp_path / "one", half)
+    losses = _train(inputs, tmp_path / "two", half, launch=2, deepspeed=DeepSpeedPlace(zero=zero))  # type: ignore[arg-type]
+    assert losses == pytest.approx(reference, abs=0.03)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from hornbook.core.errors import ConfigError
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
 from hornbook.model.config import BY_EXERCISES, Choice, PhiConfig, Size, TrainConfig
@@ -17,6 +18,9 @@ class PretrainConfig(TrainConfig):
 
     size: Size
     """Layers, width and heads, by name (hornbook.model.config.SIZES)."""
+    vocabulary_rows: int = Field(0, ge=0)
+    """Rows of the embedding and of the head, as 51,200 in phi-1's released checkpoint: a multiple of 64 suits a GPU.
+    0: as many as the tokenizer has ids."""
     peak_learning_rate: float = Field(1e-3, gt=0, le=1)
     warmup_steps: int = Field(750, ge=0)
 
@@ -39,6 +43,11 @@ def run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path, tools: To
     if needs_launch(tools.machine):
         return launched(run, config, inputs, out, tools)
     tokenizer, rows = load_tokenizer(inputs["tokenizer"]), open_rows(inputs["rows"])
-    shape = PhiConfig.of_size(config.size, tokenizer.vocabulary, rows.tokens)
+    ids = tokenizer.vocabulary
+    if config.vocabulary_rows and config.vocabulary_rows < ids:
+        raise ConfigError(
+            f"pretrain.vocabulary_rows is {config.vocabulary_rows}, but the tokenizer has {ids} ids"
+        )
+    shape = PhiConfig.of_size(config.size, config.vocabulary_rows or ids, rows.tokens)
     model = Phi(shape, config.dropout).initialise(tools.seed)
     return train(model, Lesson(rows, tokenizer), config, out, tools)
