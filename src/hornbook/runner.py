@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from hornbook.core.config import Budget, LocalPlace, Machine
+from hornbook.core.config import Budget, EndpointPlace, LocalPlace, Machine, Prices
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.core.progress import Progress, Silent
 from hornbook.core.shards import read_json, write_json
@@ -273,13 +273,26 @@ def _errand(run: str, machine: Machine, item: Planned, keys: Mapping[str, Secret
 
 
 def _check_budgets(recipe: Recipe, machine: Machine) -> None:
-    """A budget of nothing would never be kept: ConfigError names what has one."""
+    """A budget that nothing counts against would never be kept: ConfigError names it."""
     asking = [step for step in steps(recipe) if step.teacher]
     known = {RUN, *(step.stage for step in asking), *(step.key for step in asking)}
-    for name in machine.budgets.keys() - known:
-        raise ConfigError(
-            f"budgets.{name}: no such stage of {recipe.name} asks a teacher; budgets: {', '.join(sorted(known))}"
-        )
+    of_others = {name for name, stage in STAGES.items() if stage.asks} - known
+    for name, budget in machine.budgets.items():
+        if name not in known and name.split("/")[0] not in of_others:
+            raise ConfigError(
+                f"budgets.{name}: nothing of that name asks a teacher; budgets: {', '.join(sorted(known))}"
+            )
+        for step in asking if budget.money else ():
+            place = machine.teachers.get(step.teacher)
+            if (
+                name in (RUN, step.stage, step.key)
+                and isinstance(place, EndpointPlace)
+                and place.prices == Prices()
+            ):
+                raise ConfigError(
+                    f"budgets.{name}.money means nothing without the prices of the teacher; set "
+                    f'prices = {{ tokens_in = ..., tokens_out = ... }} in [teachers."{step.teacher}"]'
+                )
 
 
 def _cache(machine: Machine) -> Path:

@@ -44,7 +44,10 @@ class Prices(Config):
 
 
 class Budget(Config):
-    """The most that may be spent; 0 is no limit. What was spent is remembered from run to run."""
+    """The most that teachers may cost a stage or step of that name, or in all (NAME = run); 0 is no limit.
+
+    What was spent under a recipe's name is remembered from run to run, in cache/spendings.sqlite.
+    """
 
     asks: int = Field(0, ge=0)
     """Calls that a server may charge for, tries included."""
@@ -58,6 +61,7 @@ class LocalPlace(Config):
     """A GGUF file answers, in this process."""
 
     kind: Literal["local"] = "local"
+    """May be left out."""
     path: str = ""
     """The GGUF file; empty: the embedded model, fetched once."""
     concurrency: int = Field(8, ge=1, le=1024)
@@ -78,6 +82,7 @@ class EndpointPlace(Config):
     """An OpenAI-compatible server answers: hosted, vLLM, llama.cpp's server, Ollama."""
 
     kind: Literal["endpoint"] = "endpoint"
+    """May be left out: what has a url is an endpoint."""
     url: str
     """Up to but not including /chat/completions; usually it ends in /v1."""
     key_variable: str = Field("", pattern=r"^[A-Za-z_]?[A-Za-z0-9_]*$")
