@@ -10,17 +10,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import orjson
 import pytest
 
-from hornbook.core.config import CannedPlace
-from hornbook.core.errors import StageError
+from hornbook.core.config import CannedPlace, parse, read_toml
+from hornbook.core.errors import ConfigError, StageError
 from hornbook.core.progress import Silent
 from hornbook.core.records import Document
 from hornbook.core.shards import DROPPED, read_documents, read_table, write_shard
 from hornbook.core.tools import Tools
+from hornbook.pipeline import Recipe, steps
 from hornbook.sandbox import Sandbox
 from hornbook.stages.textbooks import TextbooksConfig, asks, identity, run
 from hornbook.teachers import Answer, Ask, open_teacher
@@ -217,6 +219,22 @@ def test_a_grounded_page_explains_a_function_of_the_corpus(tmp_path: Path) -> No
     write_shard(tmp_path / "none", "shard-00000.parquet", [Document("x = 1", "pkg/x.py", "code")])
     with pytest.raises(StageError, match=r"no documented function of the filtered corpus stands on its own"):
         run(config, {"documents": tmp_path / "none"}, tmp_path / "c", script(tmp_path, *lines))
+
+
+def test_only_grounded_pages_wait_for_the_filter() -> None:
+    values = read_toml(Path(str(files("hornbook") / "recipes" / "nano.toml")))
+
+    def inputs(**more: object) -> dict[str, str]:
+        recipe = parse(Recipe, {**values, "textbooks": {**values["textbooks"], **more}}, "nano")
+        return next(dict(step.inputs) for step in steps(recipe) if step.key == "textbooks")
+
+    assert inputs() == {}
+    assert inputs(grounded_share=0.1) == {"documents": "filter"}
+    del values["filter"]
+    values["mixes"]["textbook"]["parts"] = {"textbooks": 1.0}
+    assert inputs() == {}
+    with pytest.raises(ConfigError, match=r"\[textbooks\] needs \[filter\]"):
+        inputs(grounded_share=0.1)
 
 
 def test_the_plain_control_is_measured_and_stays_out_of_the_dataset(tmp_path: Path) -> None:
