@@ -276,7 +276,7 @@ def test_a_trained_model_completes_and_is_exported(finished: tuple[Path, float],
     assert card == (tmp_path / "out" / "model.md").read_text()
     for fact in (
         "by the recipe `tiny`, arm `textbook` (finetuned)",
-        "| finetune | exercises/grammar | 100% | 300 | 0 |",
+        "| finetune | exercises/grammar | 50% | 300 | 0 |",
     ):
         assert fact in card
     assert "| heldout | 10 |" in card
