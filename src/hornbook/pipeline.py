@@ -226,7 +226,7 @@ STAGES: dict[str, Stage] = {
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run, version=2),
     "finetune": Stage(finetune.run, version=2),
-    "evaluate": Stage(evaluate.run, version=3, identity=evaluate.identity),
+    "evaluate": Stage(evaluate.run, version=3, identity=evaluate.identity, asks=evaluate.asks),
     "report": Stage(report.run, identity=report.identity),
 }
 
@@ -339,8 +339,9 @@ def _arm(recipe: Recipe, name: str, arm: Arm) -> list[Step]:
         made.append(Step(f"finetune/{name}", recipe.finetune, inputs, arm.seed))
         tested["finetuned"] = f"finetune/{name}"
     for state, checkpoint in tested.items():
-        inputs = {"checkpoint": checkpoint, **heldout}
-        made.append(Step(f"evaluate/{name}.{state}", recipe.evaluate, inputs, recipe.seed))
+        inputs = {"checkpoint": checkpoint, **heldout, **_finetuned_on(recipe, arm)}
+        key = f"evaluate/{name}.{state}"
+        made.append(Step(key, recipe.evaluate, inputs, recipe.seed, _grader(recipe)))
     return made
 
 
@@ -348,6 +349,20 @@ def _heldout(recipe: Recipe) -> dict[str, str]:
     """The exercises that models are evaluated on, where the grammar held some out."""
     grammar = next((key for key, config in recipe.exercises.items() if config.source == "grammar"), None)
     return {"heldout": f"exercises/{grammar}"} if grammar else {}
+
+
+def _finetuned_on(recipe: Recipe, arm: Arm) -> dict[str, str]:
+    """The datasets whose libraries are not probed, for the base and the finetuned model alike."""
+    if not (recipe.evaluate and recipe.evaluate.probes and arm.finetune):
+        return {}
+    return {
+        f"{evaluate.FINETUNED_ON}{dataset}": f"decontaminate/{dataset}"
+        for dataset in sorted(recipe.mixes[arm.finetune].parts)
+    }
+
+
+def _grader(recipe: Recipe) -> str:
+    return recipe.evaluate.grade.grader if recipe.evaluate and recipe.evaluate.grade else ""
 
 
 def _other_models(recipe: Recipe) -> list[Step]:
@@ -361,6 +376,7 @@ def _other_models(recipe: Recipe) -> list[Step]:
             OtherModelConfig(**settings, name=name, model=model),
             _heldout(recipe),
             recipe.seed,
+            _grader(recipe),
         )
         for name, model in recipe.models.items()
     ]

@@ -12,8 +12,9 @@ import torch
 
 from hornbook.benchmarks import BENCHMARKS, Problem, load
 from hornbook.benchmarks.proof import prove
-from hornbook.core.config import Machine
+from hornbook.core.config import CannedPlace, Machine
 from hornbook.core.errors import StageError
+from hornbook.core.progress import Silent
 from hornbook.core.records import Document, documents_table
 from hornbook.core.shards import read_json, read_table, write_table
 from hornbook.core.tools import Tools
@@ -23,6 +24,7 @@ from hornbook.model.phi import Phi
 from hornbook.model.tokenizer import Tokenizer, train_tokenizer
 from hornbook.sandbox import Sandbox
 from hornbook.stages import evaluate as stage
+from hornbook.teachers import open_teacher
 
 TOOLS = Tools(seed=3, machine=Machine(device="cpu"), sandbox=partial(Sandbox, workers=2))
 
@@ -209,3 +211,39 @@ def test_too_few_heldout_exercises_are_named(untrained: Path, heldout: Path, tmp
     config = stage.EvaluateConfig(benchmarks=[], heldout_problems=50)
     with pytest.raises(StageError, match=r"50 held-out exercises are wanted to evaluate, but .* has 6"):
         _run(config, untrained, heldout, tmp_path / "out")
+
+
+def test_margins_other_wordings_probes_and_grades_stand_beside_the_scores(
+    memorised: Path, heldout: Path, tmp_path: Path
+) -> None:
+    grades = (
+        '{"match": "", "text": "{\\"argument\\": \\"It adds.\\", \\"understanding\\": 8, \\"logic\\": 9}"}'
+    )
+    (tmp_path / "script.jsonl").write_text(grades)
+    config = HELDOUT.model_copy(
+        update={
+            "heldout_problems": 4,
+            "mutants": 2,
+            "robustness_problems": 2,
+            "probes": True,
+            "grade": stage.GradeConfig(grader="canned", problems=3, repeats=1),
+        }
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    teacher = partial(
+        open_teacher, "canned", CannedPlace(path=str(tmp_path / "script.jsonl")), tmp_path / "cache", Silent()
+    )
+    tools = dataclasses.replace(_tools(out), teacher=teacher)
+    inputs = {"checkpoint": memorised, "heldout": heldout, "finetuned_on.exercises/grammar": heldout}
+    counts = stage.run(config, inputs, out, tools)
+    scores = read_json(out / "scores.json")
+    found = scores["benchmarks"]["heldout"]
+    assert found["margin"]["problems"] == 4
+    assert 0 <= found["over_mutants"][0] <= 1
+    assert scores["robustness"]["heldout"]["kinds"]["longer"]["problems"] == 2
+    assert scores["grades"]["heldout"]["score"][0] == 85
+    assert "pygame" in scores["emergence"]["absent"]
+    assert scores["benchmarks"]["emergence"]["problems"] >= 18
+    assert counts["heldout.pass_at_1"] == found["pass_at_1"][0]
+    assert len(stage.asks(config.model_copy(update={"benchmarks": ["humaneval"]}), {}, 0).asks) == 3

@@ -81,3 +81,8 @@ def _draws(count: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.flo
 def _interval(value: float, resampled: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Interval:
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(value, float(low), float(high))
+
+
+def triple(interval: Interval) -> list[float]:
+    """An interval as files hold it: [value, low, high]."""
+    return [interval.value, interval.low, interval.high]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hornbook.benchmarks.attempts import shown
 from hornbook.benchmarks.problem import Problem
-from hornbook.benchmarks.scores import Interval, mean_interval, pass_at_k, ratio_interval, wilson
+from hornbook.benchmarks.scores import Interval, mean_interval, pass_at_k, ratio_interval, triple, wilson
 from hornbook.evaluation.evaluator import Evaluator, by_problem, gold_pairs
 
 Attempt = Mapping[str, Any]
@@ -48,13 +48,13 @@ def summary(
     tried = {id_: _tried(rows) for id_, rows in by_problem(attempts)}
     counts = [tried[problem.id] for problem in problems]
     samples = min(n for n, _ in counts)
-    at = {str(k): _triple(_pass_at(counts, k, seed)) for k in ks if k <= samples}
+    at = {str(k): triple(_pass_at(counts, k, seed)) for k in ks if k <= samples}
     return {
         "problems": len(problems),
         "samples": samples,
         "attempts": len(attempts),
         "passed": sum(passed for _, passed in counts),
-        "pass_at_1": _triple(_pass_at(counts, 1, seed)),
+        "pass_at_1": triple(_pass_at(counts, 1, seed)),
         "pass_at": at,
         **_likelihoods([gold[problem.id] for problem in problems if problem.id in gold], seed),
         "failures": dict(Counter(a["failure"] for a in attempts if a["failure"]).most_common()),
@@ -81,8 +81,8 @@ def _likelihoods(gold: Sequence[Mapping[str, float]], seed: int) -> dict[str, li
         return {"bits_per_byte": None, "character_probability": None}
     bits, sizes = [one["bits_per_byte"] * one["bytes"] for one in gold], [one["bytes"] for one in gold]
     return {
-        "bits_per_byte": _triple(ratio_interval(bits, sizes, seed)),
-        "character_probability": _triple(mean_interval([one["character_probability"] for one in gold], seed)),
+        "bits_per_byte": triple(ratio_interval(bits, sizes, seed)),
+        "character_probability": triple(mean_interval([one["character_probability"] for one in gold], seed)),
     }
 
 
@@ -96,7 +96,3 @@ def _by_concept(problems: Sequence[Problem], tried: Mapping[str, tuple[int, int]
             counts[0] += passed
             counts[1] += n
     return found
-
-
-def _triple(interval: Interval) -> list[float]:
-    return [interval.value, interval.low, interval.high]

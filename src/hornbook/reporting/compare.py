@@ -30,6 +30,7 @@ MEASURES = (
         "character_probability",
     ),
     Measure("bits_per_byte", "bits per byte of the gold solutions", False, "bits_per_byte"),
+    Measure("over_mutants", "share of wrong versions that the gold solution beats", True, "over_mutants"),
     Measure("pass_at_1", "pass@1", True, "passed"),
 )
 
@@ -87,7 +88,7 @@ def comparisons(
         for benchmark in in_order(models[ours]["benchmarks"])
         if benchmark in models[theirs]["benchmarks"]
         for measure in MEASURES
-        if all(models[m]["benchmarks"][benchmark][measure.key] for m in (*groups[ours], *groups[theirs]))
+        if all(models[m]["benchmarks"][benchmark].get(measure.key) for m in (*groups[ours], *groups[theirs]))
     ]
 
 
@@ -105,6 +106,7 @@ class _Side:
             {
                 id_: float(row[key])
                 for id_, row in self.models[run]["benchmarks"][benchmark]["by_problem"].items()
+                if key in row
             }
             for run in self.runs
         ]

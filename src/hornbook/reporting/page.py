@@ -84,7 +84,9 @@ def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str,
             if not rows:
                 continue
             caption = f"{TITLES.get(benchmark, benchmark)}: {SHORT[measure.key]}"
-            drawn["scores"].append(intervals(rows, caption, percent=measure.key == "pass_at_1"))
+            drawn["scores"].append(
+                intervals(rows, caption, percent=measure.key in ("pass_at_1", "over_mutants"))
+            )
     for stage, caption in (("pretrain", "Pretraining loss"), ("finetune", "Finetuning loss")):
         lines = {
             arm: (colours.get(f"{arm}.base", "s0"), [(row["tokens"], row["loss"]) for row in losses(folder)])
@@ -147,10 +149,15 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
 
 
-TITLES = {"humaneval": "HumanEval", "heldout": "Held-out exercises"}
+TITLES = {
+    "humaneval": "HumanEval",
+    "heldout": "Held-out exercises",
+    "emergence": "Probes of unseen libraries",
+}
 SHORT = {
     "character_probability": "probability per character",
     "bits_per_byte": "bits per byte",
+    "over_mutants": "wrong versions beaten",
     "pass_at_1": "pass@1",
 }
 FILTERS: dict[str, Any] = {

@@ -128,6 +128,7 @@ def _model(
     return {
         **(_elsewhere(name, recipe) if name in recipe.get("models", {}) else _own(name, recipe, manifests)),
         "sampling": scores["sampling"],
+        **{name: scores.get(name, {}) for name in ("robustness", "grades", "emergence")},
         "benchmarks": {
             benchmark: {k: v for k, v in scores["benchmarks"][benchmark].items() if k != "by_problem"}
             for benchmark in in_order(scores["benchmarks"])

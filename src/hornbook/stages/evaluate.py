@@ -17,12 +17,36 @@ from hornbook.core.config import Config
 from hornbook.core.errors import StageError
 from hornbook.core.shards import Counts, write_json
 from hornbook.core.tools import Tools
+from hornbook.evaluation import grading
+from hornbook.evaluation.emergence import EMERGENCE, count_imports, emergence
 from hornbook.evaluation.evaluator import Drawing, Evaluator, Limits
+from hornbook.evaluation.margins import add_margins, failing_mutants, margins
 from hornbook.evaluation.models import Checkpoint, Model, ModelConfig, Surroundings, identify, open_model
+from hornbook.evaluation.robustness import robustness
 from hornbook.evaluation.suites import score_suite
 from hornbook.evaluation.written import FILE, Written
+from hornbook.teachers import FailureCap, Forecast, load_prompt
 
 SCORES = "scores.json"
+FINETUNED_ON = "finetuned_on."
+"""Inputs that begin so are the datasets of the finetuning mix."""
+
+
+class GradeConfig(Config):
+    """Who grades answers, how many of them, and how often each."""
+
+    grader: str = Field(min_length=1)
+    """The grading model; the machine file says where it answers, as for every teacher."""
+    problems: int = Field(50, ge=1)
+    """Answers graded on each benchmark: the first attempts at problems drawn by a seeded hash."""
+    repeats: int = Field(3, ge=1, le=100)
+    """Grades of each answer, which are averaged."""
+    prompt: str = "grade"
+    """A prompt that comes with hornbook, or a text file with $prompt and $solution in it."""
+    max_answer_tokens: int = Field(512, ge=16)
+    """Longest argument with its grades."""
+    max_failed_share: float = Field(0.1, ge=0, le=1)
+    """The stage stops when more than this share of the grades could not be had or read."""
 
 
 class EvaluateConfig(Config):
@@ -46,6 +70,14 @@ class EvaluateConfig(Config):
     """Where a completion ends: top_level (any line at the left margin) or human_eval (the Codex paper's words)."""
     boundaries: list[str] = Field(["as_is"], min_length=1)
     """Where a prompt ends: as_is, or stripped of its last newlines; the first counts, others are reported beside it."""
+    mutants: int = Field(0, ge=0, le=50)
+    """Wrong versions of each solution, executed and failing, that the solution's likelihood is held against."""
+    robustness_problems: int = Field(0, ge=0)
+    """Problems of each benchmark that are also asked in eight other wordings; 0: none."""
+    probes: bool = False
+    """Ask for uses of libraries that the finetuning set never imports."""
+    grade: GradeConfig | None = None
+    """Let a teacher grade answers; left out, none does."""
     batch_problems: int = Field(64, ge=1)
     """Attempts written side by side; a killed evaluation resumes after the last whole batch."""
     cpu_seconds: float = Field(3.0, gt=0, le=600)
@@ -97,9 +129,24 @@ class OtherModelConfig(EvaluateConfig):
 
 
 def identity(config: EvaluateConfig, cache: Path) -> Mapping[str, str]:
-    """The content of every benchmark it reads, and of a model made elsewhere."""
-    other = {"model": identify(config.model)} if isinstance(config, OtherModelConfig) else {}
-    return {**benchmark_hashes(config.benchmarks), **other}
+    """The content of every benchmark it reads, of a model made elsewhere, of the grader's prompt."""
+    found = dict(benchmark_hashes(config.benchmarks))
+    if isinstance(config, OtherModelConfig):
+        found["model"] = identify(config.model)
+    if config.grade:
+        found["prompt"] = load_prompt(config.grade.prompt, ("prompt", "solution")).sha256
+    return found
+
+
+def asks(config: EvaluateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
+    """What a grader will be asked, with own solutions in place of answers that are not there yet."""
+    if not config.grade:
+        return Forecast([])
+    grader = _grader(config.grade, None, 0)
+    drawn = [p for name in config.benchmarks for p in grading.draw(load(name), config.grade.problems, seed)]
+    return Forecast(
+        [ask for p in drawn for ask in grader.asks(p, p.solution)], "own solutions stand for answers"
+    )
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
@@ -116,16 +163,64 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: To
         limits = _prove(suites, sandbox, tools)
         proof = {"verdicts": 2 * len(limits), "isolation": list(sandbox.isolation)}
         evaluator = Evaluator(model, drawing, written, sandbox, out, limits, tools.progress)
-        scored = {
-            name: score_suite(name, suite, evaluator, config.pass_at, config.boundaries)
-            for name, suite in suites.items()
-        }
+        scored, beside = _score_all(config, suites, evaluator, inputs, tools)
     sampling = {**drawing.record(), "boundaries": config.boundaries}
-    write_json(
-        out / SCORES,
-        {"proof": proof, "sampling": sampling, "model": model.fingerprint, "benchmarks": scored},
-    )
+    facts = {"proof": proof, "sampling": sampling, "model": model.fingerprint}
+    write_json(out / SCORES, {**facts, "benchmarks": scored, **beside})
     return _counts(scored)
+
+
+def _score_all(
+    config: EvaluateConfig,
+    suites: Mapping[str, Sequence[Problem]],
+    evaluator: Evaluator,
+    inputs: Mapping[str, Path],
+    tools: Tools,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Benchmark -> its scores; and what stands beside them: robustness, grades, emergence."""
+    scored = {
+        name: score_suite(name, suite, evaluator, config.pass_at, config.boundaries)
+        for name, suite in suites.items()
+    }
+    beside: dict[str, Any] = {}
+    for name, suite in suites.items():
+        rows = scored[name]["by_problem"]
+        if config.mutants:
+            wrong = failing_mutants(suite, config.mutants, evaluator.sandbox, tools.cache, tools.progress)
+            add_margins(scored[name], margins(name, suite, evaluator, rows, wrong))
+        if config.robustness_problems:
+            found = robustness(name, suite, evaluator, rows, config.robustness_problems)
+            beside.setdefault("robustness", {})[name] = found
+    if config.grade:
+        beside["grades"] = _grades(config.grade, suites, evaluator, tools)
+    if config.probes:
+        read = [folder for key, folder in inputs.items() if key.startswith(FINETUNED_ON)]
+        probed, beside[EMERGENCE] = emergence(evaluator, count_imports(read), config.pass_at)
+        scored |= {EMERGENCE: probed} if probed else {}
+    return scored, beside
+
+
+def _grades(
+    config: GradeConfig, suites: Mapping[str, Sequence[Problem]], evaluator: Evaluator, tools: Tools
+) -> dict[str, Any]:
+    assert tools.teacher is not None
+    seed = tools.seed
+    drawn = {name: grading.draw(suite, config.problems, seed) for name, suite in suites.items()}
+    total = config.repeats * sum(len(problems) for problems in drawn.values())
+    graded: dict[str, Any] = {"grader": config.grader}
+    with tools.teacher() as teacher:
+        grader = _grader(config, teacher, total)
+        for name, problems in drawn.items():
+            attempts = evaluator.attempts(name, suites[name])
+            path = evaluator.out / "grades" / f"{name}.json"
+            graded[name] = grading.grade(problems, attempts, grader, path, tools.progress, seed)
+    return graded
+
+
+def _grader(config: GradeConfig, teacher: Any, total: int) -> grading.Grader:
+    prompt = load_prompt(config.prompt, ("prompt", "solution"))
+    cap = FailureCap("evaluate.grade", total, config.max_failed_share)
+    return grading.Grader(teacher, prompt, config.repeats, config.max_answer_tokens, cap)
 
 
 def _model(config: EvaluateConfig, inputs: Mapping[str, Path], tools: Tools) -> Model:
