@@ -66,14 +66,14 @@ class Answers:
 
     def find(self, key: bytes) -> Answer | None:
         """The answer under this key, marked as cached."""
-        with self._database.open() as db:
+        with self._database as db:
             row = db.execute("select answer from answers where key = ?", (key,)).fetchone()
         return None if row is None else Answer(**{**orjson.loads(row[0]), "cached": True})
 
     def keep(self, asked: Question, answer: Answer) -> Answer:
         """Write the answer; where another process was first, its answer holds for both."""
         row = (asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer)))
-        with self._database.open() as db:
+        with self._database as db:
             written = db.execute("insert or ignore into answers values (?, ?, ?, ?, ?)", row).rowcount
         return answer if written else self.find(asked.key) or answer
 
@@ -91,13 +91,13 @@ class Answers:
     def used_by(self, step: str) -> Usage:
         """What the answers that a step was given took, whoever paid for them."""
         query = f"select count(*), {TOKENS} from used join answers using (key) where step = ?"
-        with self._database.open() as db:
+        with self._database as db:
             return Usage(*db.execute(query, (step,)).fetchone())
 
     def by_model(self) -> list[tuple[str, str, Usage]]:
         """(model, revision, its answers) for each model that ever answered."""
         query = f"select model, revision, count(*), {TOKENS} from answers group by 1, 2 order by 1, 2"
-        with self._database.open() as db:
+        with self._database as db:
             rows = db.execute(query).fetchall()
         return [(model, revision, Usage(*tokens)) for model, revision, *tokens in rows]
 
@@ -115,7 +115,7 @@ class Answers:
         query = "select key, model, revision, ask, answer from answers where key > ? order by key limit ?"
         last = b""
         while True:
-            with self._database.open() as db:
+            with self._database as db:
                 rows = db.execute(query, (last, LINES_AT_ONCE)).fetchall()
             if not rows:
                 return

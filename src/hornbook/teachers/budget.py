@@ -69,7 +69,7 @@ class Ledger:
 
     def spent(self) -> dict[str, tuple[int, int, float]]:
         """Account -> calls, tokens and money so far, what is reserved included."""
-        with self._database.open() as db:
+        with self._database as db:
             rows = db.execute("select account, asks, tokens, money from totals order by account")
             return {account: (asks, tokens, money) for account, asks, tokens, money in rows}
 

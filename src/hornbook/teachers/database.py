@@ -10,6 +10,9 @@ from pathlib import Path
 
 from hornbook.core.errors import StoreError
 
+CACHE_KIB = 64 * 1024
+"""Keys are hashes, so every look-up is at another place of the index."""
+
 
 class Database:
     """One file and its connection; what goes wrong with it is a StoreError that says what it holds.
@@ -20,41 +23,41 @@ class Database:
     def __init__(self, path: Path, holds: str, tables: str, synchronous: str = "normal") -> None:
         self.path, self.holds = path, holds
         self._one_at_a_time = threading.Lock()
-        with self._told():
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute(f"pragma synchronous = {synchronous}")
+            self._db.execute(f"pragma cache_size = -{CACHE_KIB}")
             self._db.executescript(tables)
+        except (OSError, sqlite3.Error) as error:
+            raise self._failed(error) from error
 
-    @contextmanager
-    def open(self) -> Iterator[sqlite3.Connection]:
+    def _failed(self, error: Exception) -> StoreError:
+        return StoreError(f"{self.holds} {self.path} failed ({error}); free space, or move the file away")
+
+    def __enter__(self) -> sqlite3.Connection:
         """The connection, for this thread alone; every statement is committed as it ends."""
-        with self._told():
-            yield self._db
+        self._one_at_a_time.acquire()
+        return self._db
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._one_at_a_time.release()
+        if isinstance(error, OSError | sqlite3.Error):
+            raise self._failed(error) from error
 
     @contextmanager
     def whole(self) -> Iterator[sqlite3.Connection]:
         """The connection within a transaction: all of it is written, or nothing."""
-        with self._told():
-            self._db.execute("begin immediate")
+        with self as db:
+            db.execute("begin immediate")
             try:
-                yield self._db
+                yield db
             except BaseException:
-                self._db.execute("rollback")
+                db.execute("rollback")
                 raise
-            self._db.execute("commit")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            with self._one_at_a_time:
-                yield
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"{self.holds} {self.path} failed ({error}); free space, or move the file away"
-            ) from error
+            db.execute("commit")
 
     def close(self) -> None:
-        with self._told():
+        with self:
             self._db.close()

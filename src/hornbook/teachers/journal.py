@@ -54,7 +54,7 @@ class Journal:
 
     def new_name(self, url: str, asks: Iterable[str]) -> str:
         """A name for a job of these asks that no earlier job has."""
-        with self._database.open() as db:
+        with self._database as db:
             number = db.execute("select count(*) from jobs").fetchone()[0]
         return hashlib.sha256("\n".join([str(number), url, *asks]).encode()).hexdigest()[:32]
 
@@ -75,7 +75,7 @@ class Journal:
         self._set(job, "status", status)
 
     def job(self, name: str) -> Job:
-        with self._database.open() as db:
+        with self._database as db:
             row = db.execute(
                 "select job, url, file_id, batch_id, status from jobs where job = ?", (name,)
             ).fetchone()
@@ -83,7 +83,7 @@ class Journal:
 
     def asks(self, job: str) -> list[str]:
         """The asks of a job in the order of its file."""
-        with self._database.open() as db:
+        with self._database as db:
             rows = db.execute("select ask from members where job = ? order by position", (job,))
             return [ask for (ask,) in rows]
 
@@ -97,13 +97,13 @@ class Journal:
                 "select m.ask, m.job from members m join jobs j on j.job = m.job "
                 f"where j.url = ? and m.ask in ({','.join('?' * len(part))}) order by j.rowid"
             )
-            with self._database.open() as db:
+            with self._database as db:
                 for ask, job in db.execute(query, (url, *part)):
                     found.setdefault(ask, []).append(job)
         return found
 
     def _set(self, job: str, column: str, value: str) -> None:
-        with self._database.open() as db:
+        with self._database as db:
             db.execute(f"update jobs set {column} = ? where job = ?", (value, job))
 
     def _claim(self) -> None:
