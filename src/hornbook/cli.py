@@ -29,6 +29,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     doctor.doctor: "Examples: `hornbook doctor` before a long run · `hornbook doctor --require-isolation full`",
     look.status: "Example: `hornbook status --root /data/hb`",
     look.show: "Examples: `hornbook show nano filter --where 'score > 0.9' --limit 3` · "
+    "`hornbook show nano filter --id 1f3c01e2` says why it is there · "
     "`hornbook show nano read --dropped --where \"reason = 'generated'\"` · `hornbook show nano textbooks --json`",
     model.complete: "Examples: `hornbook complete nano/textbook 'def add(a, b):\\n'` · "
     "`hornbook complete out/my-model - --temperature 0.8 --seed 3 < prompt.py`",

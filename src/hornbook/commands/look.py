@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornbook.commands.options import JsonOption, MachineOption, RootOption, read_machine
 from hornbook.commands.printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from hornbook.core.config import Machine
 
 
 def status(root: RootOption = None, machine: MachineOption = None, as_json: JsonOption = False) -> None:
@@ -34,23 +37,42 @@ def show(
     ] = "kept",
     dropped: Annotated[bool, typer.Option("--dropped", help="Look at what was dropped, and why.")] = False,
     limit: Annotated[int, typer.Option(help="Records to show.", min=1)] = 5,
+    id_: Annotated[
+        str, typer.Option("--id", help="One document, kept or dropped; of a filter, why.", metavar="ID")
+    ] = "",
     full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
     root: RootOption = None,
     machine: MachineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the records of any dataset of a run, filtered by an SQL condition."""
+    """Look at the records of any dataset of a run, filtered by an SQL condition; or at one, and why it is there."""
     from hornbook import inspection
 
     where_to_look = read_machine(machine, root, None)
     if not step:
         return print_table(inspection.datasets(where_to_look, run), f"Run {run} has no datasets.")
+    if id_:
+        return _show_one(where_to_look, run, step, (id_, full, as_json))
     records = inspection.records(where_to_look, run, step, "dropped" if dropped else part, where, limit)
     if as_json:
         return print_json(records)
     for record in records:
         print(inspection.describe(record, full))
     print(f"{len(records)} records shown." if records else "No record matches.")
+    return None
+
+
+def _show_one(machine: Machine, run: str, step: str, asked: tuple[str, bool, bool]) -> None:
+    from hornbook import explanation, inspection
+
+    id_, full, as_json = asked
+    part, record = explanation.find(machine, run, step, id_)
+    why = explanation.explain(machine, run, step, record)
+    if as_json:
+        return print_json({"part": part, "record": record, "explanation": why})
+    print(inspection.describe(record, full))
+    if why:
+        print(explanation.describe(why, part))
     return None
 
 

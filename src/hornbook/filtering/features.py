@@ -88,7 +88,7 @@ def _checkpoint(spec: Spec, means: Means) -> Extract:
     folder = dict(means.checkpoints).get(spec.name) or Path(spec.name).expanduser()
     model, tokenizer = load_model(folder, means.device)
     reader = Reader(
-        encode=tokenizer.encode_batch,
+        encode=lambda texts: [[tokenizer.end_of_text, *ids] for ids in tokenizer.encode_batch(texts)],
         hidden=lambda ids, _mask: model.hidden(ids),  # causal: padding on the right is never looked at
         columns=model.config.width,
         device=means.device,

@@ -87,6 +87,8 @@ def open_model(
             f"features from the model {name} need transformers: pip install 'hornbook[hf]'"
         ) from error
     logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # that a head is left out is what is wanted
     where: dict[str, Any] = {"local_files_only": True} if Path(name).is_dir() else {"revision": revision}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
@@ -94,6 +96,8 @@ def open_model(
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"the model {name} cannot be loaded ({reason})") from error
+    finally:
+        logging.set_verbosity(verbosity)
     positions = getattr(model.config, "max_position_embeddings", None) or most_tokens
 
     def encode(texts: Sequence[str]) -> Sequence[Sequence[int]]:

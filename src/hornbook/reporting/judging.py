@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.shards import read_json
-from hornbook.reporting.figures import dotted, histogram
+from hornbook.reporting.figures import compact, dotted, histogram
 
 WAYS = {
     "all": "all documents",
@@ -111,7 +111,11 @@ def _lengths(effects: Mapping[str, Any]) -> Markup:
     roof = max(share for line in shares.values() for _, share in line)
     spans = ((float(powers[0]), float(powers[-1])), (0.0, 1.15 * roof))
     return dotted(
-        lines, "Lengths, share of documents", "bytes", spans, lambda power: f"{2 ** (power - 10):.3g}k"
+        lines,
+        "Lengths, share of documents",
+        "bytes",
+        spans,
+        lambda power: compact(2**power) if power < 10 else f"{2 ** (power - 10):.3g}k",
     )
 
 

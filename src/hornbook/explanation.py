@@ -1,0 +1,141 @@
+"""One document of a run, found by its id; where a filter judged it, with the reasons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hornbook.core.config import Machine
+from hornbook.core.errors import InputError
+from hornbook.core.shards import read_json
+from hornbook.core.store import Store
+from hornbook.core.tools import Tools
+from hornbook.inspection import harmless, records
+
+ID = re.compile(r"[\w.:/-]+")
+PARTS = ("kept", "dropped")
+
+
+def find(machine: Machine, run: str, step: str, id_: str) -> tuple[str, dict[str, Any]]:
+    """Part and record of the document whose id begins so; InputError where there is none or more than one."""
+    if not ID.fullmatch(id_):
+        raise InputError(f"--id {id_!r} is no id; `hornbook show {run} {step} --json` lists them")
+    found: list[tuple[str, dict[str, Any]]] = []
+    for part in PARTS:
+        try:
+            rows = records(machine, run, step, part, f"starts_with(id, '{id_}')", 2)
+        except InputError as error:
+            if "has no part" not in str(error):
+                raise
+            continue
+        found += [(part, row) for row in rows]
+    whole = [item for item in found if item[1]["id"] == id_]
+    if len(whole or found) != 1:
+        said = f"{len(found)} or more documents have ids" if found else "no document has an id"
+        raise InputError(f"{said} that begin with {id_} in step {step} of {run}")
+    return (whole or found)[0]
+
+
+def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Why a filter kept or dropped a record of its step; nothing where the step is no filter."""
+    from hornbook.core.records import Document
+    from hornbook.filtering.explain import Places, explain
+    from hornbook.filtering.settings import FilterConfig
+    from hornbook.stages.filter import means_of
+
+    lock = read_json(Path(machine.root) / "runs" / run / "lock.json")
+    made = lock[step]
+    if made["stage"] != "filter":
+        return {}
+    store = Store(Path(machine.root), machine.store)
+    folders = {made["fingerprint"]: (key, made["stage"]) for key, made in lock.items()}
+    inputs = {
+        name: store.fetched(folders[print_][1], print_)
+        for name, print_ in made["inputs"].items()
+        if print_ in folders
+    }
+    again = {
+        key.partition(".")[2]: store.fetched("annotate", other["fingerprint"])
+        for key, other in lock.items()
+        if key.startswith("annotate.")
+    }
+    config = FilterConfig.model_validate(made["config"])
+    here = store.fetched("filter", made["fingerprint"])
+    places = Places(here, inputs.get("labels"), inputs.get("documents"), again)
+    document = Document(record["text"], record["source"], "code", {}, record["id"])
+    return explain(config, document, places, means_of(config, inputs, Tools(machine=machine)))
+
+
+def describe(found: Mapping[str, Any], part: str) -> str:
+    """An explanation for a person; nothing in it can move the cursor."""
+    least = found["threshold"]
+    way = found["scored_by"].replace("_", " ")
+    place = f"higher than {found['better_than']:.0%} of the documents; kept from {least:.4f}"
+    lines = [f"   {part}: score {found['score']:.4f} by {way}, {place}"]
+    if found["stratum_threshold"] is not None:
+        lines.append(f"   of {found['stratum']}: kept from {found['stratum_threshold']:.4f}, its best few")
+    facts = (
+        f"topic {found['topic']}",
+        f"licence {found['licence'] or 'none named'}",
+        f"of {found['origin']}",
+        f"{found['bytes']:,} bytes",
+        f"{found['comment_density']:.1%} in comments and docstrings",
+    )
+    lines += [
+        f"   {' · '.join(facts)}",
+        "",
+        *_label_lines(found["label"]),
+        *_moved_lines(found["moved"], found["scored_by"]),
+        *_nearest_lines(found["nearest"]),
+        *_cluster_lines(found["cluster"]),
+    ]
+    return "\n".join(map(harmless, lines))
+
+
+def _label_lines(label: Mapping[str, Any] | None) -> list[str]:
+    if label is None:
+        return ["   label: the annotator did not see it"]
+    if label["label"] is None:
+        return [f"   label: none, the annotator failed ({label['failed']})"]
+    lines = [f"   label: {label['label']:.3g}{_because(label['why'])}"]
+    for name, second in label["again"].items():
+        if second["label"] is not None:
+            lines.append(f"   judged again ({name}): {second['label']:.3g}{_because(second['why'])}")
+    return lines
+
+
+def _because(why: str | None) -> str:
+    return f", because: {' '.join(why.split())}" if why else " (no reason given)"
+
+
+def _moved_lines(moved: list[Mapping[str, Any]], scored_by: str) -> list[str]:
+    if not moved:
+        return []
+    unit = "share of good" if scored_by == "forest" else "logit"
+    lines = ["", f"   what moved the score most, in {unit} before calibration:"]
+    for item in moved:
+        name = item["feature"].replace("_", " ")
+        values = "" if item["value"] is None else f"{item['value']:.4g}, usually {item['usual']:.4g}"
+        lines.append(f"   {item['by']:+.4f}  {name:<28} {values}".rstrip())
+    return lines
+
+
+def _nearest_lines(nearest: list[Mapping[str, Any]]) -> list[str]:
+    lines = ["", "   nearest labelled documents, by the same features:"] if nearest else []
+    for item in nearest:
+        label = "  –  " if item["label"] is None else f"{item['label']:5.3g}"
+        lines.append(f"   {label}  {item['source'] or item['id']}  (distance {item['distance']:.2f})")
+    return lines
+
+
+def _cluster_lines(cluster: list[Mapping[str, Any]]) -> list[str]:
+    if not cluster:
+        return ["", "   copies: none were found"]
+    lines = ["", f"   copies: kept instead of {len(cluster)} others:"]
+    lines += [
+        f"   {row['similarity']:.2f}  {row['source']}  ({row['reason'].replace('_', ' ')})"
+        for row in cluster[:10]
+    ]
+    return lines + (["   …"] if len(cluster) > 10 else [])

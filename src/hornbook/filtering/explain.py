@@ -1,0 +1,159 @@
+"""Why one document was kept or dropped: its score, what moved it, its nearest labelled documents, its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hornbook.core.records import Document
+from hornbook.core.shards import read_json, read_table, shards
+from hornbook.filtering.features import FEATURES, Means, extract, read_spec, set_of
+from hornbook.filtering.learning import JUDGE, LABELLED, TRUST
+from hornbook.filtering.settings import FilterConfig
+from hornbook.quality.choice import score_of
+from hornbook.quality.features import Features
+from hornbook.quality.forest import Judge
+
+SCORES = "scores"
+THRESHOLD = "threshold.json"
+CLUSTERS = "clusters.parquet"
+SHOWN = 8
+NEAREST = 5
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of an explanation lie: the filter's folder, and those of what it was made from."""
+
+    filter: Path
+    labels: Path | None = None
+    documents: Path | None = None
+    again: Mapping[str, Path] = field(default_factory=dict)
+    """Name of a second judging -> its folder."""
+
+
+def explain(config: FilterConfig, document: Document, places: Places, means: Means) -> dict[str, Any]:
+    """All that is known of why a document scored what it did; a part that does not apply is empty or None."""
+    row = _scored(places.filter, document.id)
+    limits = read_json(places.filter / THRESHOLD)
+    stratum = row[config.strata]
+    own = limits["by_stratum"].get(stratum)
+    labels = _labels(places.labels) if places.labels else {}
+    found = {
+        "id": document.id,
+        "source": document.source,
+        **{name: row[name] for name in ("score", "topic", "licence", "origin", "bytes", "comment_density")},
+        "scored_by": config.score,
+        "better_than": _share_below(places.filter, row["score"]),
+        "threshold": score_of(limits["general"]),
+        "stratum": stratum,
+        "stratum_threshold": None if own is None else score_of(own),
+        "label": _label(labels.get(document.id), document.id, places),
+        "moved": [],
+        "nearest": [],
+        "cluster": _cluster(places.documents, document.id) if places.documents else [],
+    }
+    if not config.learns:
+        return found
+    features = extract(config.features, [document.text], config.excerpt_chars, means)
+    matrix = _matrix(places.filter)
+    return {
+        **found,
+        "moved": _moved(config, features, matrix, places.filter),
+        "nearest": _nearest(document.id, features, matrix, places.filter, labels),
+    }
+
+
+def _scored(folder: Path, id_: str) -> dict[str, Any]:
+    """The row of scores/ that holds a document; a shard's ids are read at a time."""
+    for path in shards(folder / SCORES):
+        ids = read_table(path, ["id"])["id"]
+        index = pc.index(ids, pa.scalar(id_, ids.type)).as_py()
+        if index >= 0:
+            return dict(read_table(path).slice(index, 1).to_pylist()[0])
+    raise KeyError(id_)
+
+
+def _share_below(folder: Path, score: float) -> float:
+    """The share of all documents with a lower score."""
+    below = total = 0
+    for path in shards(folder / SCORES):
+        scores = read_table(path, ["score"])["score"].to_numpy()
+        below, total = below + int((scores < score).sum()), total + len(scores)
+    return below / max(total, 1)
+
+
+def _labels(folder: Path) -> dict[str, dict[str, Any]]:
+    """Document -> its row among the labelled, without its text."""
+    columns = ["id", "source", "label", "why", "failed"]
+    return {row["id"]: row for path in shards(folder) for row in read_table(path, columns).to_pylist()}
+
+
+def _label(row: Mapping[str, Any] | None, id_: str, places: Places) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    again = {name: _labels(folder).get(id_) for name, folder in places.again.items()}
+    seconds = {name: {k: second[k] for k in ("label", "why")} for name, second in again.items() if second}
+    return {**{name: row[name] for name in ("label", "why", "failed")}, "again": seconds}
+
+
+def _matrix(folder: Path) -> Any:
+    from safetensors.numpy import load_file
+
+    return load_file(folder / LABELLED)["matrix"]
+
+
+def _moved(config: FilterConfig, features: Features, matrix: Any, folder: Path) -> list[dict[str, Any]]:
+    """What moved the score most: single columns, but those of a model together, which mean nothing alone."""
+    row = features.matrix[0]
+    moved = Judge.load(folder / JUDGE).learnt.contributions(row)
+    found: list[dict[str, Any]] = []
+    by_model: dict[str, float] = {}
+    usual = np.median(matrix, axis=0)
+    for column, name in enumerate(features.names):
+        owner = set_of(name, config.features)
+        if FEATURES[read_spec(owner).kind].reads_models:
+            by_model[owner] = by_model.get(owner, 0.0) + float(moved[column])
+        else:
+            values = {"value": float(row[column]), "usual": float(usual[column])}
+            found.append({"feature": name, "by": float(moved[column]), **values})
+    found += [{"feature": name, "by": by, "value": None, "usual": None} for name, by in by_model.items()]
+    return sorted(found, key=lambda item: (-abs(item["by"]), item["feature"]))[:SHOWN]
+
+
+def _nearest(
+    id_: str, features: Features, matrix: Any, folder: Path, labels: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The labelled documents whose features are most alike: distance over columns of deviation 1, per column."""
+    deviation = matrix.std(axis=0)
+    deviation[deviation < 1e-9] = 1.0
+    distances = np.sqrt((((matrix - features.matrix[0]) / deviation) ** 2).mean(axis=1))
+    ids = [known for known, _ in read_json(folder / TRUST)["out_of_fold"]]
+    order = [int(index) for index in np.argsort(distances, kind="stable") if ids[index] != id_]
+    return [
+        {
+            "id": ids[index],
+            "source": labels.get(ids[index], {}).get("source"),
+            "label": labels.get(ids[index], {}).get("label"),
+            "distance": float(distances[index]),
+        }
+        for index in order[:NEAREST]
+    ]
+
+
+def _cluster(folder: Path, id_: str) -> list[dict[str, Any]]:
+    """The copies that were dropped for this document."""
+    path = folder / CLUSTERS
+    if not path.is_file():
+        return []
+    table = pq.read_table(
+        path, columns=["id", "source", "reason", "similarity"], filters=[("kept_id", "=", id_)]
+    )
+    return [dict(row) for row in table.to_pylist()]
