@@ -241,6 +241,11 @@ def test_show_status_and_clean_speak_of_what_was_made(recipe: Path, finished: tu
     assert len(kept) == 3
     assert all(0 <= record["score"] <= 1 for record in kept)
     assert "low_score" in ask("show", "tiny", "filter", "--dropped", "--limit", "1")
+    why = ask("show", "tiny", "filter", "--id", kept[0]["id"][:12])
+    assert "what moved the score most" in why
+    assert "nearest labelled documents" in why
+    chance = json.loads(ask("show", "tiny", "filter.random", "--id", kept[0]["id"], "--json"))
+    assert chance["explanation"]["scored_by"] == "random"
     assert "tiny" in ask("status")
     assert "Nothing to clean" in ask("clean")
 
