@@ -38,7 +38,8 @@ class ReadConfig(Bounds):
         (Source(kind="stdlib"), Source(kind="installed")), strict=False, min_length=1
     )
     max_bytes: int = Field(0, ge=0)
-    """Bytes on disk to read at most, a seeded sample of all files and records; 0 reads everything."""
+    """Bytes on disk to take at most, a seeded sample of all files and records; 0 takes everything. Every record is
+    drawn by itself, so files of records are read through."""
     seed: int = 0
     """Chooses the sample."""
     shard_bytes: int = Field(8_000_000, ge=1_000)
