@@ -214,33 +214,31 @@ def _prose(text: str, about: int, blocks: Sequence[Block], ran: Sequence[Ran]) -
     """What sentences say is printed; it is wrong only where no block of the page printed it and all ran."""
     if not ran:
         return
-    names = {
-        n.id
-        for block in blocks
-        for n in ast.walk(parse(block.text) or ast.Module([], []))
-        if isinstance(n, ast.Name)
-    }
     everything = "".join(r.output for r in ran)
     for sentence in SENTENCE.split(text):
         if HYPOTHETICAL.search(sentence):
             continue
         for found in SAID.finditer(sentence):
             says = (found["code"] or found["quote"] or found["bare"]).strip()
-            if says and not (found["code"] and _is_code(says, names)):
+            if says and not (found["code"] and _is_code(says, blocks)):
                 claim = Claim("prose", says, about, ran[about].output)
                 yield _judged(claim, _is_in(says, everything), all(r.outcome == "passed" for r in ran))
 
 
-def _is_code(text: str, names: set[str]) -> bool:
+def _is_code(text: str, blocks: Sequence[Block]) -> bool:
     """Whether words in code type name a thing of the program rather than show what is printed."""
-    try:
-        tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return parse(text) is not None
-    return any(
-        isinstance(n, ast.Call | ast.Attribute) or (isinstance(n, ast.Name) and n.id in names)
-        for n in ast.walk(tree)
-    )
+    tree = parse(text)
+    if tree is None or not tree.body or not isinstance(tree.body[0], ast.Expr):
+        return tree is not None
+    found = list(ast.walk(tree))
+    said = {node.id for node in found if isinstance(node, ast.Name)}
+    is_used = any(isinstance(node, ast.Name) and node.id in said for node in _nodes(blocks))
+    return is_used or any(isinstance(node, ast.Call | ast.Attribute) for node in found)
+
+
+def _nodes(blocks: Sequence[Block]) -> Iterator[ast.AST]:
+    for block in blocks:
+        yield from ast.walk(parse(block.text) or ast.Module([], []))
 
 
 def _is_in(says: str, printed: str) -> bool:
