@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from hornbook.commands import answers, doctor, look, model, run, score, train
+from hornbook.commands import answers, doctor, evaluate, look, model, run, score, train
 from hornbook.core.errors import HornbookError
 
 app = typer.Typer(
@@ -31,6 +31,9 @@ COMMANDS: dict[Callable[..., Any], str] = {
     look.show: "Examples: `hornbook show nano filter --where 'score > 0.9' --limit 3` · "
     "`hornbook show nano filter --id 1f3c01e2` says why it is there · "
     "`hornbook show nano read --dropped --where \"reason = 'generated'\"` · `hornbook show nano textbooks --json`",
+    evaluate.evaluate: "Examples: `hornbook evaluate nano/textbook -n 20 --temperature 0.2 --beside nano` · "
+    "`hornbook evaluate Salesforce/codegen-350M-mono -b humaneval -b mbpp` · "
+    "`hornbook evaluate my-model --url http://localhost:8000/v1`",
     model.complete: "Examples: `hornbook complete nano/textbook 'def add(a, b):\\n'` · "
     "`hornbook complete out/my-model - --temperature 0.8 --seed 3 < prompt.py`",
     model.export: "Examples: `hornbook export nano/textbook --to gguf --out nano.gguf` · "

@@ -159,6 +159,13 @@ def find_model(machine: Machine, name: str) -> FoundModel:
     return FoundModel(folder / "steps" / found[0], f"{run}-{arm}-{state}", results, arm, state)
 
 
+def run_scores(machine: Machine, run: str) -> dict[str, dict[str, Any]]:
+    """Model -> its scores.json, for every evaluation of a finished run."""
+    folder = _run(machine, run)
+    keys = [key for key in read_json(folder / "lock.json") if key.startswith("evaluate/")]
+    return {key.removeprefix("evaluate/"): read_json(folder / "steps" / key / "scores.json") for key in keys}
+
+
 def _run(machine: Machine, run: str) -> Path:
     folder = Path(machine.root) / "runs" / run
     if not (folder / "lock.json").exists():

@@ -245,7 +245,11 @@ def _explain(problem: Any, kind: type[BaseModel]) -> str:
         tag, context = problem["ctx"]["discriminator"].strip("'()"), problem["ctx"]
         return f"{key}.{tag} is {context['tag']!r}; it should be one of {context['expected_tags']}"
     said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key} is {problem['input']!r}; it {said}" if said.startswith("should") else f"{key}: {said}"
+    return (
+        f"{key} is {problem['input']!r}; it {said}"
+        if said.startswith("should")
+        else f"{key}: {said}".removeprefix(": ")
+    )
 
 
 def _walk(kind: Any, loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] | None]:

@@ -92,6 +92,21 @@ def comparisons(
     ]
 
 
+def compare_two(
+    ours: tuple[str, Mapping[str, Any]],
+    theirs: tuple[str, Mapping[str, Any]],
+    benchmark: str,
+    measure: Measure,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Two models (name, scores) on one measure; None where one of them does not have it."""
+    models = dict((ours, theirs))
+    if not all(scores["benchmarks"][benchmark].get(measure.key) for scores in models.values()):
+        return None
+    sides = [_Side(name, [name], models) for name, _ in (ours, theirs)]
+    return _compare(sides[0], sides[1], benchmark, measure, seed)
+
+
 @dataclass(frozen=True)
 class _Side:
     """One of the two that are compared: its name and its runs, which differ in nothing but their seed."""
