@@ -41,6 +41,19 @@ def test_clusters_say_who_was_kept_and_by_which_rule(deduplicated: Path) -> None
     assert copies(deduplicated / "none") == {}
 
 
+def test_a_corpus_without_copies_says_so(tmp_path: Path) -> None:
+    write_shard(tmp_path / "in", shard_name(0), [Document(code(1), "a.py", "code")])
+    out = tmp_path / "dedup"
+    out.mkdir()
+    counts = dedup.run(dedup.DedupConfig(), {"documents": tmp_path / "in"}, out, Tools())
+    write_json(
+        out / "manifest.json", {"stage": "dedup", "version": 1, "config": {}, "seed": 0, "counts": counts}
+    )
+    (tmp_path / "out").mkdir()
+    report.run(report.ReportConfig(recipe={"name": "data"}), {"dedup": out}, tmp_path / "out", Tools())
+    assert "There were no copies, exact or near." in (tmp_path / "out" / "report.html").read_text()
+
+
 def _fail_on_two(job: tuple[Path, int]) -> Counts:
     out, number = job
     if number == 2:
