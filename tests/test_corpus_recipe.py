@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import fsspec
+import orjson
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from hornbook import inspection
 from hornbook.core.config import Machine, parse
@@ -63,6 +67,55 @@ def test_a_corpus_is_made_without_a_model_and_found_by_another_machine(tmp_path:
     (row,) = inspection.records(there, "corpus", "decontaminate/dedup", "dropped", "", 5)
     assert row["source"] == "code/leak.py"
     assert row["detail"].startswith("HumanEval/0: function closest")
+
+
+class Said(Silent):
+    """Progress that remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class HalfGone(MemoryFileSystem):  # type: ignore[misc]
+    """A store of files one of which cannot be read."""
+
+    protocol = "halfgone"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("halfgone://", "memory://")))
+
+    def find(self, path: str, **settings: Any) -> Any:
+        return {name: {**info, "ETag": name} for name, info in super().find(path, **settings).items()}
+
+    def _open(self, path: str, *arguments: Any, **settings: Any) -> Any:
+        if "bad" in path:
+            raise ConnectionResetError("reset by peer")
+        return super()._open(path, *arguments, **settings)
+
+
+def test_a_file_that_stays_out_of_reach_is_set_aside_and_the_run_says_so_at_its_end(tmp_path: Path) -> None:
+    fsspec.register_implementation("halfgone", HalfGone, clobber=True)
+    memory = fsspec.filesystem("memory")
+    row = orjson.dumps({"text": "def add(one, other):\n    return one + other\n"})
+    memory.pipe({f"/halves/{name}.jsonl": row for name in ("a", "bad", "c")})
+    source = {"kind": "jsonl", "path": "halfgone://halves"}
+    made = recipe(tmp_path, read={"sources": [source]})
+    said = Said()
+    machine = Machine(root=str(tmp_path / "root"), workers=1)
+    try:
+        run = execute(made, machine, plan(made, machine), said)
+    finally:
+        memory.store.clear()
+    assert "read: shards that failed and are missing: 1;" in said.lines[-1]
+    found = read_json(run / "results.json")
+    assert found["curation"]["read"]["kept"] == 2
+    (error,) = found["set_aside"]["read"]["errors"]
+    assert "halves/bad.jsonl cannot be read: reset by peer" in error["error"]
+    assert "their documents are missing" in (run / "report.html").read_text()
 
 
 def test_a_mix_or_an_arm_names_what_it_cannot_do_without(tmp_path: Path) -> None:

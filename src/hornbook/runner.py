@@ -165,7 +165,7 @@ def set_aside(store: Store, planned: list[Planned]) -> Iterator[str]:
         if failed:
             folder = store.folder(item.step.stage, item.fingerprint)
             yield (
-                f"{item.step.key}: {failed} shards failed and are missing; {folder}/failed says why, "
+                f"{item.step.key}: shards that failed and are missing: {failed}; {folder}/failed says why, "
                 "and once that folder is removed a run builds them again"
             )
 
