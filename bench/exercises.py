@@ -50,21 +50,25 @@ def main() -> None:
         )
     begun = time.monotonic()
     exercises = composed(options.grammar)
-    print("composed          ", rate(len(exercises), begun))
+    print("composed             ", rate(len(exercises), begun))
     begun = time.monotonic()
     with Sandbox(Limits(cpu_seconds=2.0), workers=options.workers, mode="fast") as sandbox:
         failed = refuted(exercises, sandbox)
-    print("grammar, executed ", rate(len(exercises), begun), f"{len(failed)} failed")
+    print("grammar, executed    ", rate(len(exercises), begun), f"{len(failed)} failed")
     some = exercises[: options.teacher]
+    begun = time.monotonic()
+    with Sandbox(Limits(cpu_seconds=2.0), workers=options.workers, mode="strict") as sandbox:
+        failed_alone = sum(not v.passed for v in sandbox.verdicts(e.program for e in some))
+    print("one a program, strict", rate(len(some), begun), f"{failed_alone} failed")
     begun = time.monotonic()
     with Sandbox(MUTANT_LIMITS, workers=options.workers, mode="fast") as sandbox:
         tried = own_mutation(some, 1, 5, sandbox)
-    print("grammar, mutated  ", rate(tried.made, begun), f"{tried.killed} of {tried.made} refuted")
+    print("grammar, wrong ones  ", rate(tried.made, begun), f"{tried.killed} of {tried.made} refuted")
     begun = time.monotonic()
     config = TeacherConfig(source="teacher")
     asked = (Tried(replace(exercise, verdict="unproved")) for exercise in some)
     kept = [one for one in believed(config, asked, Tools(sandbox=Sandbox)) if not one.refusal]
-    print("teacher, accepted ", rate(len(some), begun), f"{len(kept)} of {len(some)} believed")
+    print("teacher, accepted    ", rate(len(some), begun), f"{len(kept)} of {len(some)} believed")
 
 
 if __name__ == "__main__":
