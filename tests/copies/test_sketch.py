@@ -53,6 +53,16 @@ def test_a_sketch_holds_what_is_needed_of_its_documents(tmp_path: Path) -> None:
     assert corpus.keys(0).shape == (4, Rule().bands[0])
 
 
+def test_where_clean_licences_are_named_no_other_counts(tmp_path: Path) -> None:
+    licences = ["MIT", "GPL-3.0", ["MIT", "ISC"], ["MIT", "GPL-3.0"], "", []]
+    documents = [Document(f"{n}", f"{n}", "code", {"licence": name}) for n, name in enumerate(licences)]
+    write_shard(tmp_path / "in", "shard-00000.parquet", documents)
+    (tmp_path / "work").mkdir()
+    corpus = Corpus.of(tmp_path / "in", tmp_path / "work")
+    sketch((Rule(clean_licences=("MIT", "ISC")), corpus, 0))
+    assert corpus.facts(0)["licensed"].tolist() == [True, False, True, False, False, False]
+
+
 def test_what_travels_to_a_worker_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     sizes = []
     for count in (1, 40):
