@@ -21,14 +21,14 @@ def heldout_problems(
 ) -> list[Problem]:
     """`count` held-out exercises of a folder that the stage exercises made, those with the lowest seeded hash.
 
-    No exercise serves both purposes. StageError where there are not as many.
+    No exercise serves both purposes. StageError where there are not as many to evaluate, or none to choose by.
     """
     found = [
         d
         for d in read_documents(folder, HELDOUT)
         if (_hash("choose", d) < CHOOSING_SHARE) == (purpose == "choose")
     ]
-    if len(found) < count:
+    if len(found) < (count if purpose == "evaluate" else 1):
         raise StageError(
             f"{count} held-out exercises are wanted to {purpose}, but {folder} has {len(found)} for it; "
             "raise heldout_count of the exercises, or ask for fewer"

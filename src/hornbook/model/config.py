@@ -115,6 +115,6 @@ class TrainConfig(Config):
     choose_by: Choice = "last"
     """Which checkpoint becomes the model: the last, or the one of the lowest loss on held-out rows (heldout_loss)."""
     choose_exercises: int = Field(100, ge=1)
-    """Held-out exercises that choose; evaluation never uses these."""
+    """Held-out exercises, at most, that choose; evaluation never uses these."""
     heldout_rows: int = Field(256, ge=0)
     """Held-out rows, at most, that the held-out loss is measured on."""
