@@ -1,15 +1,20 @@
 """The report's sections on exercises and dials, of what the real stages leave."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hornbook.core.config import CannedPlace
+from hornbook.core.progress import Silent
 from hornbook.core.shards import read_json, write_json
 from hornbook.core.tools import Tools
 from hornbook.exercises.grammar import GrammarConfig
+from hornbook.exercises.teacher import TeacherConfig
 from hornbook.sandbox import Sandbox
 from hornbook.stages import degrade, exercises, report
+from hornbook.teachers import open_teacher
 
 TOOLS = Tools(seed=3, sandbox=Sandbox)
 
@@ -58,3 +63,16 @@ def test_only_the_dials_that_were_turned_are_told_each_with_a_record(
     assert "degrade/bad, wrong solutions" in made[1]
     assert "a copy of" in made[1]
     assert "misleading docstrings" not in made[1]
+
+
+def test_a_set_of_which_nothing_survived_is_told_too(tmp_path: Path) -> None:
+    (tmp_path / "script.jsonl").write_text('{"match": "", "text": "No."}\n')
+    place = CannedPlace(kind="canned", path=str(tmp_path / "script.jsonl"))
+    teacher = partial(open_teacher, "canned", place, tmp_path / "cache", Silent())
+    tools = Tools(seed=3, sandbox=Sandbox, teacher=teacher)
+    counts = exercises.run(TeacherConfig(source="teacher", asks=3), {}, tmp_path / "none", tools)
+    folders = {"exercises/teacher": step(tmp_path / "none", "exercises", counts)}
+    report.run(report.ReportConfig(recipe={"name": "data"}), folders, tmp_path / "out", tools)
+    (found,) = read_json(tmp_path / "out" / "results.json")["exercises"]["sets"].values()
+    assert (found["exercises"], found["mutation"]["score"]) == (0, None)
+    assert "0 of 16" in (tmp_path / "out" / "report.html").read_text()
