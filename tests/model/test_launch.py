@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,13 +17,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hornbook.core.config import DeepSpeedPlace, Machine
+from hornbook import runner
+from hornbook.core.config import DeepSpeedPlace, Machine, parse, read_toml
 from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.progress import Silent
 from hornbook.core.shards import write_table
 from hornbook.core.tools import Tools
 from hornbook.model.plan import plan_training
 from hornbook.model.rows import open_rows
 from hornbook.model.tokenizer import Tokenizer
+from hornbook.pipeline import Recipe
 from hornbook.stages.pretrain import PretrainConfig, run
 
 ROW = 32
@@ -180,12 +185,86 @@ def test_deepspeed_resumes_from_what_it_shared_out(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("precision", "zero"), [("bf16", 2), ("bf16", 3), ("fp16", 1)])
-def test_deepspeed_in_half_precision_follows_one_process(
-    inputs: dict[str, Path], tmp_path: Path, precision: str, zero: int
-) -> None:
+@pytest.mark.parametrize("zero", [2, 3])
+def test_deepspeed_in_bf16_follows_one_process(inputs: dict[str, Path], tmp_path: Path, zero: int) -> None:
     pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
-    half = CONFIG.model_copy(update={"precision": precision})
+    half = CONFIG.model_copy(update={"precision": "bf16"})
     reference = _train(inputs, tmp_path / "one", half)
-    losses = _train(inputs, tmp_path / "two", half, launch=2, deepspeed=DeepSpeedPlace(zero=zero))  # type: ignore[arg-type]
-    assert losses == pytest.approx(reference, abs=0.03)
+    place = DeepSpeedPlace(zero=zero)  # type: ignore[arg-type]
+    assert _train(inputs, tmp_path / "two", half, launch=2, deepspeed=place) == pytest.approx(
+        reference, abs=0.03
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_fp16_where_deepspeed_has_none_is_one_clear_line(inputs: dict[str, Path], tmp_path: Path) -> None:
+    deepspeed = pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
+    if deepspeed.accelerator.get_accelerator().is_fp16_supported():
+        pytest.skip("this device has fp16")
+    half = CONFIG.model_copy(update={"precision": "fp16"})
+    with pytest.raises(ConfigError, match="DeepSpeed has no fp16 on this device"):
+        _train(inputs, tmp_path, half, deepspeed=DeepSpeedPlace())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_torchrun_trains_a_step_of_a_recipe(tmp_path: Path) -> None:
+    """Two processes of torchrun, the first of which publishes; then there is nothing left to do."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    root = ["--root", str(tmp_path / "root")]
+    execute = [sys.executable, "-m", "hornbook.cli"]
+    before = subprocess.run(
+        [*execute, "train", str(recipe), "pretrain/only", *root], capture_output=True, text=True, check=False
+    )
+    assert before.returncode == 3
+    assert "pretrain/only needs pack/right, tokenizer, not in the store yet" in before.stderr
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command = [*torchrun, "hornbook.cli", "train", str(recipe), "pretrain/only", *root, "--quiet"]
+    _build_inputs(recipe, tmp_path / "root")
+    outputs = [
+        subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+        for _ in range(2)
+    ]
+    lines = [line for done in outputs for line in done.stdout.splitlines() if line.startswith("Model: ")]
+    assert len(lines) == 2
+    assert (Path(lines[0].removeprefix("Model: ")) / "model.safetensors").exists()
+    assert lines[0] == lines[1]
+
+
+def _build_inputs(recipe: Path, root: Path) -> None:
+    """Build every step before the training."""
+    planned = runner.plan(parse(Recipe, read_toml(recipe), "tiny"), Machine(root=str(root), workers=1))
+    before = [
+        item for item in planned if item.step.stage in ("exercises", "decontaminate", "tokenizer", "pack")
+    ]
+    runner.build("tiny", Machine(root=str(root), workers=1), before, Silent())
+
+
+RECIPE = """
+name = "tiny"
+row_tokens = 32
+[exercises.grammar]
+source = "grammar"
+count = 60
+heldout_count = 0
+mutated = 0
+[decontaminate]
+[tokenizer]
+vocabulary = 300
+[mixes.right]
+tokens = 4_000
+parts = { "exercises/grammar" = 1.0 }
+[pretrain]
+size = "nano"
+tokens = 1_024
+tokens_per_step = 256
+warmup_steps = 1
+dropout = 0.0
+[evaluate]
+[arms.only]
+mix = "right"
+"""

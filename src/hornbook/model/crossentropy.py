@@ -12,6 +12,8 @@ IGNORED = -100
 """A target that adds nothing to the loss."""
 CHUNK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
 """float32 logits of a chunk: what a core's cache holds, and what a GPU does not notice."""
+FEWEST_TOKENS = 512
+"""With a large vocabulary, adding up the weight's gradient once a chunk would cost more than the products."""
 
 
 def head_loss(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, compiled: bool = False) -> Tensor:
@@ -67,13 +69,12 @@ class _HeadLoss(torch.autograd.Function):
 
 def loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The summed cross-entropy of logits [N, V] and its gradient, softmax less one at the target, in their type."""
-    scores = logits.float()
-    log_sum = scores.logsumexp(-1, keepdim=True)
-    counted = (targets != IGNORED)[:, None]
-    target = targets.clamp(min=0)[:, None]
-    loss = ((log_sum - scores.gather(1, target)) * counted).sum()
-    gradient = scores.sub_(log_sum).exp_().scatter_add_(1, target, torch.full_like(log_sum, -1.0))
-    return loss, gradient.mul_(counted).to(logits.dtype)
+    logs = logits.log_softmax(-1, dtype=torch.float32)
+    ignored, target = targets == IGNORED, targets.clamp(min=0)[:, None]
+    loss = -logs.gather(1, target).masked_fill(ignored[:, None], 0.0).sum()
+    gradient = logs.exp_().scatter_add_(1, target, torch.full_like(logs[:, :1], -1.0)).to(logits.dtype)
+    gradient[ignored] = 0.0
+    return loss, gradient
 
 
 @cache
@@ -84,4 +85,4 @@ def _compiled() -> Any:
 def chunk_tokens(vocabulary: int, kind: str) -> int:
     """Tokens of a chunk: a power of two, so that whole batches are made of whole chunks."""
     room = CHUNK_BYTES.get(kind, CHUNK_BYTES["cpu"]) // (4 * vocabulary)
-    return max(64, 1 << max(0, room.bit_length() - 1))
+    return max(FEWEST_TOKENS, 1 << max(0, room.bit_length() - 1))

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 Run = Callable[[Any, Mapping[str, Path], Path, Tools], Counts]
 R = TypeVar("R")
-DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 TAG = "state"
 
 
@@ -135,6 +134,10 @@ class DeepSpeedEngine:
 
     def __init__(self, objective: Objective, config: TrainConfig, plan: Plan, place: DeepSpeedPlace) -> None:
         deepspeed = _deepspeed()
+        if config.precision == "fp16" and not deepspeed.accelerator.get_accelerator().is_fp16_supported():
+            raise ConfigError(
+                "DeepSpeed has no fp16 on this device; use precision bf16, or train without deepspeed"
+            )
         self.plan, self.zero = plan, place.zero
         optimiser = open_optimiser(objective.model, config)
         self.engine = deepspeed.initialize(
@@ -184,10 +187,10 @@ def settings(config: TrainConfig, plan: Plan, place: DeepSpeedPlace) -> dict[str
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
         "zero_optimization": zero,
-        "torch_autocast": {
-            "enabled": config.precision in DTYPES,
-            "dtype": DTYPES.get(config.precision, "bfloat16"),
-        },
+        "torch_autocast": {"enabled": config.precision == "bf16", "dtype": "bfloat16"},
+        "fp16": {
+            "enabled": config.precision == "fp16"
+        },  # weights too: its fp16 autocast clips before it unscales
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,13 +50,15 @@ class Hosted:
 
     def __init__(self, module: Any, run: str, config: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         self.module = module
-        module.init(name=run, config=dict(config), resume="allow", **options)
+        with redirect_stdout(sys.stderr):  # standard output is the command's
+            module.init(name=run, config=dict(config), resume="allow", **options)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         self.module.log(dict(numbers), step=step)
 
     def close(self) -> None:
-        self.module.finish()
+        with redirect_stdout(sys.stderr):
+            self.module.finish()
 
 
 def _wandb(run: str, config: Mapping[str, Any], machine: Machine) -> Tracker:
