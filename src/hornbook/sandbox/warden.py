@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import secrets
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -23,10 +21,14 @@ from hornbook.sandbox.zygote import STOP, serve
 
 USUAL_MODULES = (
     "abc", "array", "base64", "bisect", "calendar", "cmath", "collections", "copy", "ctypes", "datetime", "decimal",
-    "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "numbers", "operator",
+    "enum", "fractions", "functools", "heapq", "io", "itertools", "json", "math", "numbers", "operator",
     "random", "re", "statistics", "string", "struct", "textwrap", "threading", "time", "traceback", "typing",
 )  # fmt: skip
-"""Imported before the first fork: a program's own import of them costs nothing."""
+"""Imported before the first fork: a program's own import of them costs nothing.
+
+Each forked page and mapping costs every program a little, so what brings large libraries with it is left out: hashlib,
+secrets, shutil, subprocess.
+"""
 GRACE_SECONDS = 1.0
 """For a program to flush and leave once its verdict is known."""
 IDLE_CHECK_SECONDS = 2.0
@@ -69,6 +71,8 @@ def main() -> None:
     except wire.WireError:
         return
     finally:
+        import shutil
+
         shutil.rmtree(order["box"], ignore_errors=True)
 
 
@@ -132,7 +136,7 @@ class Trial:
 
     def __init__(self, zygotes: dict[str, Zygote], limits: Limits, parent: socket.socket) -> None:
         self.zygotes, self.limits, self.parent = zygotes, limits, parent
-        self.token = secrets.token_hex(16)
+        self.token = os.urandom(16).hex()
         self.children: dict[str, Child] = {}
         self.output = bytearray()
         self.cause = ""
