@@ -1,6 +1,6 @@
 """Does a curriculum make pages more different than one plain prompt does, and does running their code cost time?
 
-    python bench/diversity.py [--pages 60] [--speed-pages 16] [--temperature 0.3] [--folder FOLDER]
+    python bench/diversity.py [--pages 60] [--speed-pages 12] [--temperature 0.3] [--folder FOLDER]
 
 Diversity: the embedded teacher writes as many pages about cells of the curriculum as by one and the same plain
 prompt, with nano's settings; both sets are cut to the same number of tokens and measured. Speed: the same asks with
@@ -46,7 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--pages", type=int, default=60)
-    arguments.add_argument("--speed-pages", type=int, default=16)
+    arguments.add_argument("--speed-pages", type=int, default=12)
     arguments.add_argument("--served-pages", type=int, default=320)
     arguments.add_argument("--temperature", type=float, default=0.3)
     arguments.add_argument("--folder", type=Path, default=None)
