@@ -1,12 +1,13 @@
 """The filter's feature sets in one run: documents a second, and how well the labels are learnt from each.
 
-    python bench/features.py [--labels 400] [--labelled runs/nano/steps/annotate] [--tokens 600000]
+    python bench/features.py [--labels 400] [--labelled ANNOTATE] [--checkpoint PRETRAIN] [--tokens 600000]
 
-Without --labelled the Python on this machine is read, deduplicated and judged by the embedded teacher, as in nano.
-Quality is out of fold, folds by package, with 95% intervals, for a random forest and a logistic regression.
-`checkpoint` is a nano model that is pretrained here on so many tokens of the documents themselves. `hidden` has the
-shape of codegen-350M-mono with random weights: what it costs is measured, what it is worth cannot be here. The
-speeds of the sets are measured in turn, a few rounds of each, since other work may be on the machine: compare ratios.
+ANNOTATE and PRETRAIN are folders of such steps of a run. Without the first, the Python on this machine is read,
+deduplicated and judged by the embedded teacher, as in nano; without the second, a nano model is pretrained on so many
+tokens of the labelled documents. Quality is out of fold, folds by package, with 95% intervals, for a random forest
+and a logistic regression. `hidden` has the shape of codegen-350M-mono with random weights: what it costs is measured,
+what it is worth cannot be here. Speeds are measured in turn, a few rounds of each set, since other work may be on the
+machine: compare ratios.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it
 
 CHARS = 350
 ROUNDS = 3
-SLOW_DOCUMENTS = 48
+TIMED = 96
+"""Documents of a round."""
+TIMED_SLOW = 12
 """Of a model with 350M parameters."""
 
 
@@ -36,12 +39,13 @@ def main() -> None:
     )
     parser.add_argument("--labels", type=int, default=400)
     parser.add_argument("--labelled", type=Path, help="folder of an annotate step")
+    parser.add_argument("--checkpoint", type=Path, help="folder of a pretrain step")
     parser.add_argument("--tokens", type=int, default=600_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         labelled = options.labelled or label(folder, options.labels)
-        bench(folder, labelled, options.tokens)
+        bench(folder, labelled, options.checkpoint, options.tokens)
 
 
 def label(folder: Path, count: int) -> Path:
@@ -65,7 +69,8 @@ def label(folder: Path, count: int) -> Path:
     return folder / "labels"
 
 
-def bench(folder: Path, labels: Path, tokens: int) -> None:
+def bench(folder: Path, labels: Path, model: Path | None, tokens: int) -> None:
+    """Every set: its speed, and what is learnt from it; models in bf16, then their speed in fp32."""
     from hornbook.filtering.features import Means
     from hornbook.filtering.learning import labelled
     from hornbook.filtering.settings import FilterConfig
@@ -73,10 +78,11 @@ def bench(folder: Path, labels: Path, tokens: int) -> None:
     known = labelled(labels, FilterConfig(good_share=0.3, keep_share=0.5))
     texts = [document.text for document in known.documents]
     show(labels=len(texts), good=int(known.good.sum()), excerpt_chars=CHARS)
-    pretrain(folder, texts, tokens)
+    if model is None:
+        pretrain(folder, texts, tokens)
     codegen(folder / "codegen")
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    checkpoint, hidden = f"checkpoint:{folder / 'model'}", f"hidden:{folder / 'codegen'}"
+    checkpoint, hidden = f"checkpoint:{model or folder / 'model'}", f"hidden:{folder / 'codegen'}"
     sets = {
         "statistics": ["statistics"],
         "ngrams": ["ngrams"],
@@ -92,7 +98,8 @@ def bench(folder: Path, labels: Path, tokens: int) -> None:
         chosen = sets if precision == "bf16" else {k: v for k, v in sets.items() if "(" in k}
         speeds = in_turn(chosen, texts, means)
         for name, features in chosen.items():
-            worth = {} if features == [hidden] else quality(features, known, texts, means)
+            no_worth = precision == "fp32" or features == [hidden]
+            worth = {} if no_worth else quality(features, known, texts, means)
             show(features=name, precision=precision, documents_per_second=speeds[name], **worth)
 
 
@@ -103,7 +110,7 @@ def in_turn(sets: dict[str, list[str]], texts: list[str], means: Any) -> dict[st
     found: dict[str, list[float]] = {name: [] for name in sets}
     for _ in range(ROUNDS):
         for name, features in sets.items():
-            some = texts[:SLOW_DOCUMENTS] if name.startswith("hidden") else texts
+            some = texts[: TIMED_SLOW if name.startswith("hidden") else TIMED]
             extract(features, some[:2], CHARS, means)
             begun = time.perf_counter()
             extract(features, some, CHARS, means)
