@@ -166,7 +166,9 @@ def codegen(folder: Path) -> None:
     """A model of codegen-350M-mono's shape, its weights random, with a small tokenizer."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import CodeGenConfig, CodeGenModel, PreTrainedTokenizerFast
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     config = CodeGenConfig(n_layer=20, n_embd=1024, n_head=16, rotary_dim=32, vocab_size=51_200)
     CodeGenModel(config).save_pretrained(folder)
     core = Tokenizer(models.WordLevel({"<unk>": 0, **{f"{n}": n for n in range(1, 100)}}, "<unk>"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hornbook.core.config import parse, read_toml
+from hornbook.core.errors import ConfigError
 from hornbook.model.config import PhiConfig
 from hornbook.pipeline import Recipe, steps
 
@@ -52,3 +53,47 @@ def test_the_full_size_recipes_make_the_papers_models(name: str, parameters: int
         (1e-4, 50, 0.01, 0.1),
     ]
     assert recipe.evaluate.heldout_problems + finetune.choose_exercises <= 2_000
+
+
+def _nano(**changes: object) -> Recipe:
+    (path,) = (path for path in SHIPPED if path.stem == "nano")
+    return parse(Recipe, {**read_toml(path), **changes}, "nano")
+
+
+def _late_filter(arm: str) -> dict[str, object]:
+    return {"self": {"features": [f"checkpoint:{arm}"], "good_share": 0.3, "keep_share": 0.2}}
+
+
+def test_a_filter_that_judges_by_a_model_of_the_recipe_comes_after_it() -> None:
+    mixes = {**_nano().model_dump()["mixes"], "again": {"tokens": 1000, "parts": {"filter.self": 1.0}}}
+    arms = {"raw": {"mix": "raw"}, "again": {"mix": "again"}}
+    laid_out = {step.key: step for step in steps(_nano(filters=_late_filter("raw"), mixes=mixes, arms=arms))}
+    order = list(laid_out)
+    assert order.index("pretrain/raw") < order.index("filter.self") < order.index("pretrain/again")
+    assert laid_out["filter.self"].inputs["checkpoint.raw"] == "pretrain/raw"
+    assert "part.filter.self" not in laid_out["tokenizer"].inputs
+    assert "part.filter" in laid_out["tokenizer"].inputs
+    assert laid_out["filter.self"].stage == "filter"
+    assert laid_out["decontaminate/filter.self"].stage == "decontaminate"
+
+
+def test_a_model_that_would_come_before_itself_is_refused() -> None:
+    mixes = {"raw": {"tokens": 1000, "parts": {"filter.self": 1.0}}}
+    with pytest.raises(
+        ConfigError, match=r"filter.self judges by the model of arm 'raw', whose mix reads filter.self"
+    ):
+        _nano(filters=_late_filter("raw"), mixes=mixes, arms={"raw": {"mix": "raw"}})
+    with pytest.raises(ConfigError, match=r"names the arm 'row'; the arms are raw, textbook"):
+        _nano(filters=_late_filter("row"))
+
+
+def test_a_plain_baseline_reads_no_labels_and_a_second_judging_reads_the_first() -> None:
+    recipe = _nano(
+        filters={"chance": {"score": "random", "keep_share": 0.2}},
+        again={"other": {"teacher": "somebody-else", "labels": 5}},
+    )
+    laid_out = {step.key: step for step in steps(recipe)}
+    assert laid_out["filter.chance"].inputs == {"documents": "dedup"}
+    assert laid_out["annotate.other"].inputs == {"documents": "annotate"}
+    assert laid_out["annotate.other"].teacher == "somebody-else"
+    assert laid_out["annotate.other"].seed != laid_out["annotate"].seed
