@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from hornbook.model.rows import Ids
 
 Run = Callable[[Any, Mapping[str, Path], Path, Tools], Counts]
-R = TypeVar("R")
 TAG = "state"
 
 
@@ -90,9 +88,7 @@ def _one_of_many(
 ) -> Counts:
     """One of the processes of a launch."""
     seed, machine, sandbox, shown = shared
-    os.dup2(
-        sys.stderr.fileno(), sys.stdout.fileno()
-    )  # standard output is the command's: DeepSpeed writes to it
+    os.dup2(2, 1)  # standard output is the command's, and DeepSpeed writes to it
     with joining(machine):
         progress = open_progress(shown and ranks.rank() == 0)
         return dict(

@@ -178,25 +178,16 @@ def train(model: Phi, lesson: Lesson, config: TrainConfig, out: Path, tools: Too
     first = checkpoints.resume(engine)
     _rewind(out / METRICS_FILE, first, watch)
     timing = _run(training, first, checkpoints, out, tools)
-    best = checkpoints.best()
-    facts = _facts(training, out, int(checkpoints.facts(best)["step"]))
-    if ranks.rank() == 0:
-        record = {"training": config.model_dump(), "seed": tools.seed, **facts}
-        _finish(model, engine.weights(best), lesson.tokenizer, out, record)
-        write_json(out / TRAINING_FILE, facts)
-        before = read_json(out / TIMING_FILE) if (out / TIMING_FILE).exists() else {}
-        write_json(out / TIMING_FILE, {**before, **timing})
-        (out / STOPPED_FILE).unlink(missing_ok=True)
-        shutil.rmtree(out / RESUME_FOLDER)
+    counts = _finish(training, checkpoints, timing, out, tools.seed) if ranks.rank() == 0 else {}
     ranks.wait()
-    return {key: value for key, value in facts.items() if value is not None}
+    return counts
 
 
 def _run(
     training: Training, first: int, checkpoints: Checkpoints, out: Path, tools: Tools
 ) -> dict[str, float]:
     """Every step from `first` on, with its line of metrics and, now and then, a checkpoint; how fast it was."""
-    plan, lead = training.plan, ranks.rank() == 0
+    plan, lead, every = training.plan, ranks.rank() == 0, training.config.checkpoint_every_steps
     orders = batches(len(training.lesson.rows.train), plan.step_rows, tools.seed, first)
     run = out.name.removesuffix(".partial")
     tracker = open_tracker(tools.machine if lead else Machine(), run, training.config.model_dump())
@@ -208,14 +199,12 @@ def _run(
         bar.advance(first * plan.step_tokens)
         pace = Pace.of(training, bar, tracker)
         for step in range(first, plan.steps):
-            torch.manual_seed(
-                (tools.seed * 1_000_003 + step) * plan.world + plan.rank
-            )  # dropout belongs to the step
+            of_step = (
+                tools.seed * 1_000_003 + step
+            )  # dropout belongs to the step and process: no state to save
+            torch.manual_seed(of_step * plan.world + plan.rank)
             facts = training.step(step, next(orders))
-            if (
-                at_checkpoint := (step + 1) % training.config.checkpoint_every_steps == 0
-                or step + 1 == plan.steps
-            ):
+            if at_checkpoint := (step + 1) % every == 0 or step + 1 == plan.steps:
                 facts |= training.examine()
             metrics.write(to_json(facts) + "\n")
             metrics.flush()
@@ -255,14 +244,19 @@ def _facts(training: Training, out: Path, chosen_step: int) -> dict[str, Any]:
 
 
 def _finish(
-    model: Phi,
-    weights: Mapping[str, torch.Tensor],
-    tokenizer: Tokenizer,
-    out: Path,
-    record: Mapping[str, Any],
-) -> None:
-    """Write the model with these weights."""
+    training: Training, checkpoints: Checkpoints, timing: Mapping[str, float], out: Path, seed: int
+) -> Counts:
+    """Write the chosen checkpoint as the model, and what is told of it; let go of the checkpoints."""
+    best = checkpoints.best()
+    facts = _facts(training, out, int(checkpoints.facts(best)["step"]))
     with torch.device("meta"):
-        final = Phi(model.config)
-    final.load_state_dict(dict(weights), assign=True)
-    save_model(out, final, tokenizer, record)
+        final = Phi(training.model.config)
+    final.load_state_dict(dict(training.engine.weights(best)), assign=True)
+    record = {"training": training.config.model_dump(), "seed": seed, **facts}
+    save_model(out, final, training.lesson.tokenizer, record)
+    write_json(out / TRAINING_FILE, facts)
+    before = read_json(out / TIMING_FILE) if (out / TIMING_FILE).exists() else {}
+    write_json(out / TIMING_FILE, {**before, **timing})
+    (out / STOPPED_FILE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoints.folder)
+    return {key: value for key, value in facts.items() if value is not None}
