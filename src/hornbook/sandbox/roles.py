@@ -17,6 +17,8 @@ from hornbook.sandbox.link import CANDIDATE_OPERATIONS, Link, describe
 
 REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
 REASON_CHARACTERS = 500
+_CLEAN_BUILTINS = dict(vars(builtins))
+"""As they are before any program; copied once in the zygote, for a copy touches a page for every few of them."""
 
 
 def be_candidate(job: socket.socket, line: socket.socket) -> None:
@@ -49,7 +51,7 @@ def be_grader(job: socket.socket, line: socket.socket) -> None:
 def be_whole(job: socket.socket, line: socket.socket | None) -> None:
     """Run program and tests in this one process; the token is read only after the last test."""
     order = wire.receive(job)
-    clean = dict(vars(builtins))
+    clean = _CLEAN_BUILTINS
     try:
         _run_whole(order["code"], order["tests"], order["entry_point"], clean)
         outcome, reason = "passed", ""

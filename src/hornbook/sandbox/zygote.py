@@ -30,6 +30,7 @@ def serve(control: socket.socket, cell: Cell) -> NoReturn:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     random.seed(0)
     if cell.filtered:
@@ -57,8 +58,6 @@ def _become(order: dict[str, Any], descriptors: list[int], cell: Cell) -> NoRetu
     """Turn this fork into the role that was ordered: its own descriptors, limits and filters, nothing else."""
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
         job, output, *line = descriptors
         for at, source in enumerate((output, job, *line), start=1):
             os.dup2(source, 100 + at)
@@ -67,7 +66,10 @@ def _become(order: dict[str, Any], descriptors: list[int], cell: Cell) -> NoRetu
         os.closerange(3, 102)
         os.closerange(102 + len(descriptors) - 1, 4096)
         cell.confine(order["cpu_seconds"])
-        sockets = [socket.socket(fileno=102 + at) for at in range(len(descriptors) - 1)]
+        sockets = [
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, 102 + at)
+            for at in range(len(descriptors) - 1)
+        ]
         gc.enable()
     except BaseException:
         os._exit(4)
