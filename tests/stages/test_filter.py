@@ -8,13 +8,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hornbook.core.config import parse
+from hornbook.core.config import Machine, parse
 from hornbook.core.errors import ConfigError, StageError
 from hornbook.core.records import Document, documents_table
 from hornbook.core.shards import read_json, read_table, shard_name, shards, write_shard
 from hornbook.core.tools import Tools
 from hornbook.core.workers import Pool
 from hornbook.filtering.settings import FilterConfig
+from hornbook.model.checkpoint import save_model
+from hornbook.model.config import PhiConfig
+from hornbook.model.phi import Phi
+from hornbook.model.tokenizer import train_tokenizer
 from hornbook.stages import filter as stage
 
 CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
@@ -190,6 +194,21 @@ def test_plain_baselines_need_no_labels(inputs: dict[str, Path], tmp_path: Path)
     assert 4_500 < sum(len(text.encode()) for text in kept["text"].to_pylist()) <= 5_000
     assert 0 < sum("def add_" in text for text in kept["text"].to_pylist()) < len(kept)
     assert "learners" not in read_json(tmp_path / "chance" / "quality.json")
+
+
+def test_a_model_of_the_recipe_may_be_among_the_features(inputs: dict[str, Path], tmp_path: Path) -> None:
+    texts = [_document(number).text for number in range(20)]
+    shape = {"layers": 1, "width": 64, "heads": 1, "mlp_width": 64, "vocabulary_rows": 320}
+    model = Phi(PhiConfig(**shape, context_tokens=64)).initialise(1)
+    save_model(tmp_path / "model", model, train_tokenizer(texts, 300))
+    config = CONFIG.model_copy(update={"features": ["statistics", "checkpoint:raw"], "model_tokens": 32})
+    more = {**inputs, "checkpoint.raw": tmp_path / "model"}
+    counts = _run(config, more, tmp_path / "out", Tools(seed=5, machine=Machine(device="cpu")))
+    assert counts["kept"] == 48
+    quality = read_json(tmp_path / "out" / "quality.json")
+    assert set(quality["importance_by_set"]) == {"statistics", "checkpoint:raw"}
+    assert quality["columns"] > 64
+    assert set(read_json(tmp_path / "out" / "features" / "timing.json")["seconds"]) == set(config.features)
 
 
 def test_of_every_package_some_are_kept(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -90,6 +90,23 @@ def test_the_filter_is_told_with_its_rivals_its_annotator_and_what_it_does(
     assert found["curation"].keys() >= {"filter"}
 
 
+def test_a_filter_that_learns_nothing_is_told_as_such(tmp_path: Path) -> None:
+    run = SyntheticRun(tmp_path / "steps")
+    quality = read_json(run.folders["filter"] / "quality.json")
+    told = ("score_histogram", "effects", "examples", "threshold", "strata", "stratum_share")
+    plain = {**{name: quality[name] for name in told}, "score": "random", "features": []}
+    chance = tmp_path / "chance"
+    write_json(chance / "quality.json", plain)
+    write_json(chance / "manifest.json", read_json(run.folders["filter"] / "manifest.json"))
+    for folders in ({**run.folders, "filter.chance": chance}, {**run.folders, "filter": chance}):
+        out = tmp_path / str(len(folders))
+        out.mkdir()
+        report.run(report.ReportConfig(recipe=RECIPE), folders, out, Tools(seed=7))
+        page = (out / "report.html").read_text()
+        assert ("Other filters of this recipe" in page) == ("filter.chance" in folders)
+        assert ("a plain baseline that learns nothing" in page) == ("filter.chance" not in folders)
+
+
 def test_text_of_records_is_escaped(made: tuple[dict[str, Any], str]) -> None:
     assert "<script>alert(1)" not in made[1]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made[1]

@@ -8,6 +8,7 @@ import typer
 
 from hornbook.commands.options import JsonOption, MachineOption, RootOption, read_machine
 from hornbook.commands.printing import print_json, print_table
+from hornbook.core.errors import InputError
 
 if TYPE_CHECKING:
     from hornbook.core.config import Machine
@@ -49,6 +50,8 @@ def show(
     from hornbook import inspection
 
     where_to_look = read_machine(machine, root, None)
+    if id_ and not step:
+        raise InputError(f"--id needs a step: hornbook show {run} filter --id {id_}")
     if not step:
         return print_table(inspection.datasets(where_to_look, run), f"Run {run} has no datasets.")
     if id_:

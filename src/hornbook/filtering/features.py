@@ -35,7 +35,9 @@ class Spec:
 
     @property
     def is_folder(self) -> bool:
-        return os.sep in self.name and Path(self.name).expanduser().is_dir()
+        if self.kind == "checkpoint":
+            return os.sep in self.name  # else it is the name of an arm
+        return bool(self.name) and Path(self.name).expanduser().is_dir()
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind

@@ -91,6 +91,7 @@ def run(config: FilterConfig, inputs: Mapping[str, Path], out: Path, tools: Tool
     threshold = choose(columns.keys, columns.sizes, columns.strata, columns.names, config.rule)
     splitting = {name: replace(job, threshold=threshold) for name, job in jobs.items()}
     counts = run_shards("keep", _split_shard, splitting, out, tools)
+    write_json(out / THRESHOLD, {"general": threshold.general, "by_stratum": dict(threshold.by_stratum)})
     write_json(out / QUALITY, _quality(config, known, columns, threshold, out, tools.seed))
     labels = {"labels": len(known.documents)} if known else {}
     return add_counts([counts, labels, {"shards_failed": failed} if failed else {}])
@@ -254,7 +255,6 @@ def _quality(
             "label_histogram": _histogram(known.labels),
             "against": against_baselines(known, dict(trusted["out_of_fold"]), share, seed),
         }
-    write_json(out / THRESHOLD, {"general": threshold.general, "by_stratum": dict(threshold.by_stratum)})
     return facts
 
 
