@@ -74,8 +74,10 @@ def describe(found: Mapping[str, Any], part: str) -> str:
     way = found["scored_by"].replace("_", " ")
     place = f"higher than {found['better_than']:.0%} of the documents; kept from {least:.4f}"
     lines = [f"   {part}: score {found['score']:.4f} by {way}, {place}"]
-    if found["stratum_threshold"] is not None:
-        lines.append(f"   of {found['stratum']}: kept from {found['stratum_threshold']:.4f}, its best few")
+    if found["stratum_threshold"] is not None and found["stratum_threshold"] < least:
+        lines.append(
+            f"   of {found['stratum']}: kept from {found['stratum_threshold']:.4f}, so that it does not vanish"
+        )
     facts = (
         f"topic {found['topic']}",
         f"licence {found['licence'] or 'none named'}",
