@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hornbook.reporting.compare import comparisons, pairs, replicas, run_interval
+from hornbook.reporting.compare import comparisons, in_order, pairs, replicas, run_interval
 
 RECIPE = {
     "arms": {
@@ -82,3 +82,12 @@ def test_models_made_elsewhere_stand_against_the_last_of_ours() -> None:
 def test_what_a_model_does_not_tell_is_not_compared() -> None:
     models = {"raw-0.base": _scores(0.2), "mine": _scores(0.3, tells=False)}
     assert comparisons(models, replicas(RECIPE, models), 0) == []
+
+
+def test_other_peoples_benchmarks_come_first() -> None:
+    assert in_order(["emergence", "mbpp", "heldout", "humaneval"]) == [
+        "humaneval",
+        "mbpp",
+        "heldout",
+        "emergence",
+    ]

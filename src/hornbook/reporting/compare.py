@@ -35,9 +35,13 @@ MEASURES = (
 )
 
 
+OWN = ("heldout", "emergence")
+"""What is no benchmark of other people's: the answer of a report does not rest on it where it has another."""
+
+
 def in_order(benchmarks: Iterable[str]) -> list[str]:
-    """Benchmarks by name, the held-out exercises last."""
-    return sorted(benchmarks, key=lambda name: (name == "heldout", name))
+    """Benchmarks by name, then hornbook's own exercises and probes."""
+    return sorted(benchmarks, key=lambda name: (OWN.index(name) if name in OWN else -1, name))
 
 
 def verdict(low: float, high: float, higher_is_better: bool) -> str:

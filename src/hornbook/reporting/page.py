@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from hornbook.core.records import text_id
 from hornbook.reporting import diversity, exercises, judging, samples
-from hornbook.reporting.compare import MEASURES
+from hornbook.reporting.compare import MEASURES, OWN
 from hornbook.reporting.figures import compact, curves, intervals
 from hornbook.reporting.results import losses
 
@@ -61,7 +61,7 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         for c in found["comparisons"]
         if c["ours"].endswith(".base") and c["measure"] == "character_probability"
     ]
-    first = [c for c in told if c["benchmark"] != "heldout"] or told
+    first = [c for c in told if c["benchmark"] not in OWN] or told
     if not first:
         return {"answer": "Nothing to compare", "on": None}
     best = max(first, key=lambda c: c["difference"][0])
