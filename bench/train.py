@@ -1,6 +1,6 @@
 """Training, side by side: hornbook against transformers' Trainer, litgpt, and a plain compiled loop.
 
-    python bench/train.py                                  # both models, laid out for less than eight minutes on two idle cores
+    python bench/train.py                                  # both models; laid out for eight minutes on two cores
     python bench/train.py --peers FOLDER                   # also the peers that live in a folder of their own:
     pip install --target FOLDER --no-deps accelerate litgpt lightning lightning-utilities torchmetrics pytorch-lightning
 
