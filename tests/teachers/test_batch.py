@@ -28,7 +28,7 @@ COUNT = 30
 
 
 def batch_place(server: Server, **settings: Any) -> EndpointPlace:
-    return server.place(**{"batch": True, "poll_seconds": 0.05, "gather_seconds": 0.1, **settings})
+    return server.place(**{"batch": True, "poll_seconds": 0.05, "gather_seconds": 0.5, **settings})
 
 
 def words(count: int) -> list[Any]:
