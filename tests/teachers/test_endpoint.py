@@ -225,8 +225,8 @@ def test_a_missing_key_is_said_before_anything_is_sent(tmp_path: Path) -> None:
 
 
 def test_the_server_is_kept_busy_but_not_busier_than_allowed(tmp_path: Path) -> None:
-    with serving(Server(seconds=0.05)) as server:
-        answers(server, words(64), tmp_path, concurrency=16)
+    with serving(Server(seconds=0.3)) as server:
+        answers(server, words(48), tmp_path, concurrency=16)
         assert server.most_in_flight == 16
 
 
