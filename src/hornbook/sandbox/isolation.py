@@ -120,7 +120,9 @@ def _set_limit(name: str, value: int) -> None:
     if number is not None:
         hard = resource.getrlimit(number)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(number, (value, value))
+        refusals = () if kernel.LINUX else (ValueError, OSError)  # macOS names limits that it does not set
+        with suppress(*refusals):
+            resource.setrlimit(number, (value, value))
 
 
 def map_users(pid: int) -> None:
@@ -222,8 +224,9 @@ def _root_is_private() -> bool:
     return False
 
 
+_PROVED_LIMIT = resource.RLIMIT_AS if kernel.LINUX else resource.RLIMIT_CPU
 _CELL_PROOFS: dict[str, Callable[[], bool]] = {
-    "limits": lambda: _refused(lambda: resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)),
+    "limits": lambda: _refused(lambda: resource.setrlimit(_PROVED_LIMIT, (resource.RLIM_INFINITY,) * 2)),
     "no new privileges": kernel.has_no_new_privileges,
     "no capabilities": lambda: not kernel.has_capabilities(),
     "landlock": lambda: _refused(lambda: os.listdir("/")),  # noqa: PTH208
