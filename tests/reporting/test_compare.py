@@ -84,6 +84,13 @@ def test_what_a_model_does_not_tell_is_not_compared() -> None:
     assert comparisons(models, replicas(RECIPE, models), 0) == []
 
 
+def test_models_without_a_problem_in_common_are_not_compared() -> None:
+    models = {"raw-0.base": _scores(0.2), "mine": _scores(0.3)}
+    suite = models["mine"]["benchmarks"]["humaneval"]
+    suite["by_problem"] = {f"other/{id_}": row for id_, row in suite["by_problem"].items()}
+    assert comparisons(models, replicas(RECIPE, models), 0) == []
+
+
 def test_other_peoples_benchmarks_come_first() -> None:
     assert in_order(["emergence", "mbpp", "heldout", "humaneval"]) == [
         "humaneval",

@@ -84,7 +84,7 @@ def comparisons(
     models: Mapping[str, Mapping[str, Any]], groups: Mapping[str, list[str]], seed: int
 ) -> list[dict[str, Any]]:
     """Every pair on every measure of every benchmark that both have: difference [value, low, high] and verdict."""
-    return [
+    found = (
         _compare(
             _Side(ours, groups[ours], models), _Side(theirs, groups[theirs], models), benchmark, measure, seed
         )
@@ -93,7 +93,8 @@ def comparisons(
         if benchmark in models[theirs]["benchmarks"]
         for measure in MEASURES
         if all(models[m]["benchmarks"][benchmark].get(measure.key) for m in (*groups[ours], *groups[theirs]))
-    ]
+    )
+    return [comparison for comparison in found if comparison]
 
 
 def compare_two(
@@ -131,9 +132,13 @@ class _Side:
         ]
 
 
-def _compare(ours: _Side, theirs: _Side, benchmark: str, measure: Measure, seed: int) -> dict[str, Any]:
+def _compare(
+    ours: _Side, theirs: _Side, benchmark: str, measure: Measure, seed: int
+) -> dict[str, Any] | None:
     mine = ours.values(benchmark, measure.problem_key)
     other = theirs.values(benchmark, measure.problem_key)
+    if not _mean(mine).keys() & _mean(other).keys():
+        return None  # probes of different libraries
     found = paired_difference(_mean(mine), _mean(other), seed)
     over_runs = run_interval([fmean(run.values()) for run in mine], [fmean(run.values()) for run in other])
     intervals = [found, *([over_runs] if over_runs else [])]
