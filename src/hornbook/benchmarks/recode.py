@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hornbook.benchmarks.files import Row, read_rows
 from hornbook.benchmarks.function_form import tree
-from hornbook.benchmarks.problem import Problem
+from hornbook.benchmarks.problem import Problem, from_row
 from hornbook.core.errors import ConfigError
 
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
@@ -18,17 +18,7 @@ def load_recode(path: str) -> list[Problem]:
     """The problems of one perturbed file, in its order; ConfigError where no file is named."""
     if not path:
         raise ConfigError("recode needs a file: recode:FILE, one of ReCode's perturbed JSONL files")
-    return [
-        Problem(
-            id=row["task_id"],
-            prompt=row["prompt"],
-            solution=row["canonical_solution"],
-            tests=_tests(row),
-            entry_point=row["entry_point"],
-            benchmark="recode",
-        )
-        for row in read_rows(Path(path), FIELDS)
-    ]
+    return [from_row(row, "recode", _tests(row)) for row in read_rows(Path(path), FIELDS)]
 
 
 def _tests(row: Row) -> str:
