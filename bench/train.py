@@ -2,7 +2,8 @@
 
     python bench/train.py                                  # both models; laid out for eight minutes on two cores
     python bench/train.py --peers FOLDER                   # also the peers that live in a folder of their own:
-    pip install --target FOLDER --no-deps accelerate psutil litgpt lightning lightning-utilities torchmetrics pytorch-lightning
+    pip install --target FOLDER --no-deps accelerate psutil litgpt lightning lightning-utilities torchmetrics \\
+        pytorch-lightning
 
 The same model, batch, data, AdamW, clipping and bf16 autocast for all; the same allocator settings (the best for every
 one of them) and two threads. Contenders are processes of their own that take turns of some seconds, so a busy
