@@ -8,7 +8,7 @@ from hornbook.model.crossentropy import CHUNK_BYTES, FEWEST_TOKENS, IGNORED, chu
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # the compiler's own
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", [False, True])
 def test_loss_and_gradients_are_those_of_all_logits_at_once(
     compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

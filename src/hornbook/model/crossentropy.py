@@ -72,9 +72,8 @@ def loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     logs = logits.log_softmax(-1, dtype=torch.float32)
     ignored, target = targets == IGNORED, targets.clamp(min=0)[:, None]
     loss = -logs.gather(1, target).masked_fill(ignored[:, None], 0.0).sum()
-    gradient = logs.exp_().scatter_add_(1, target, torch.full_like(logs[:, :1], -1.0)).to(logits.dtype)
-    gradient[ignored] = 0.0
-    return loss, gradient
+    gradient = logs.exp_().scatter_add_(1, target, torch.full_like(logs[:, :1], -1.0))
+    return loss, gradient.masked_fill_(ignored[:, None], 0.0).to(logits.dtype)
 
 
 @cache
