@@ -1,7 +1,7 @@
 """Curation: megabytes a second of every step and what is found, ours beside datatrove's and tokenizers', in one run.
 
-    python -m venv /tmp/peer && /tmp/peer/bin/pip install 'datatrove[io,processing]==0.10.*' spacy orjson
-    python bench/curation.py --peer-python /tmp/peer/bin/python
+    python -m venv peer && peer/bin/pip install 'datatrove[io,processing]==0.10.*' spacy orjson
+    python bench/curation.py --peer-python peer/bin/python
 
 The corpus is the Python on this machine (this interpreter's library and packages), with exact copies, near copies and
 HumanEval solutions planted. Ours are whole stages, from Parquet shards to zstd Parquet shards, in one process.
