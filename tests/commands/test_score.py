@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +154,52 @@ def test_a_person_reads_score_failures_and_what_is_missing(tmp_path: Path) -> No
         "seccomp",
     ):
         assert words in said
+
+
+def test_what_a_killed_run_judged_is_not_judged_again(tmp_path: Path) -> None:
+    spent = "    t = __import__('time').process_time()\n    while __import__('time').process_time() < t + .03: pass\n"
+    rows = [
+        {"task_id": "HumanEval/0", "completion": f"{spent}    return {n}\n"} for n in range(150) for _ in "ab"
+    ]
+    path = write(tmp_path / "s.jsonl", [*rows, {"task_id": "HumanEval/0", "completion": ZERO.solution}])
+    unfinished = tmp_path / "s.results.jsonl.unfinished"
+    words = [sys.executable, "-m", "hornbook.cli", "score", str(path), "-b", "humaneval", "--workers", "2"]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, start_new_session=True) as run:
+        while not unfinished.exists() or unfinished.read_bytes().count(b"\n") < 20:
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.send_signal(signal.SIGKILL)
+    lines = unfinished.read_bytes().splitlines()
+    unfinished.write_bytes(b"".join(line + b"\n" for line in lines[:19]).replace(b'"failed"', b'"memory"'))
+    with unfinished.open("ab") as file:
+        file.write(lines[19][:-9])
+    assert not (tmp_path / "s.results.jsonl").exists()
+
+    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "38 of 301 attempts have a verdict from before" in again.stderr
+    assert "from before 38 of 301 verdicts" in again.stdout
+    assert "1 passed" in again.stdout
+    found = results({"results": tmp_path / "s.results.jsonl"})
+    assert [row["outcome"] for row in found] == ["memory"] * 38 + ["failed"] * 262 + ["passed"]
+    assert not unfinished.exists()
+
+
+def test_a_finished_score_is_extended_and_other_settings_judge_anew(tmp_path: Path) -> None:
+    one = {"task_id": "HumanEval/0", "completion": ZERO.solution}
+    two = {"task_id": "HumanEval/2", "completion": TWO.solution}
+    path = write(tmp_path / "s.jsonl", [one])
+    assert score(path, "-b", "humaneval")["kept"] == 0
+    write(path, [two, one, one])
+    assert score(path, "-b", "humaneval")["kept"] == 2
+    assert [row["line"] for row in results({"results": tmp_path / "s.results.jsonl"})] == [1, 2, 3]
+    assert score(path, "-b", "humaneval", "--cpu-seconds", "4")["kept"] == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["s.jsonl", "s.results.jsonl"]
+
+
+def test_attempts_are_never_overwritten_and_are_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.jsonl", [{"task_id": "HumanEval/0", "completion": "x"}])
+    with pytest.raises(InputError, match="is the attempts themselves"):
+        score(path, "-b", "humaneval", "--out", str(path))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="no ordinary file"):
+        score(tmp_path / "pipe", "-b", "humaneval")

