@@ -226,7 +226,7 @@ STAGES: dict[str, Stage] = {
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run, version=2),
     "finetune": Stage(finetune.run, version=2),
-    "evaluate": Stage(evaluate.run, version=3, identity=evaluate.identity, asks=evaluate.asks),
+    "evaluate": Stage(evaluate.run, version=4, identity=evaluate.identity, asks=evaluate.asks),
     "report": Stage(report.run, identity=report.identity),
 }
 

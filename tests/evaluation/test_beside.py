@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hornbook.benchmarks.layers import grown, without_last
 from hornbook.core.errors import StageError
 from hornbook.core.progress import Silent
 from hornbook.core.records import Document, documents_table
@@ -17,7 +18,7 @@ from hornbook.evaluation.emergence import count_imports, emergence, imported, ju
 from hornbook.evaluation.evaluator import Evaluator
 from hornbook.evaluation.grading import Grader, agreement, check, grade
 from hornbook.evaluation.margins import add_margins, failing_mutants, margins
-from hornbook.evaluation.robustness import robustness
+from hornbook.evaluation.robustness import growth, robustness
 from hornbook.evaluation.suites import score_suite
 from hornbook.model.sampling import Score
 from hornbook.sandbox import Program, Sandbox
@@ -91,6 +92,27 @@ def test_robustness_without_likelihoods_has_its_pass_rates(evaluator: Make) -> N
     found = robustness("adding", PROBLEMS, made, scored["by_problem"], 3)["kinds"]["longer"]
     assert found["pass_at_1"]["before"] == 1.0
     assert found["character_probability"] is None
+
+
+def test_tasks_grow_a_layer_at_a_time_and_each_layer_counts(evaluator: Make) -> None:
+    known = [grown(number, layers, 0) for number in range(12) for layers in (3, 5)]
+    found = growth(evaluator(Scripted(known)), 12)
+    assert 10 <= found["problems"] <= 12
+    assert list(found["kinds"]) == ["4_layers", "5_layers", "6_layers"]
+    assert all(kind["problems"] >= 9 for kind in found["kinds"].values())
+    assert found["kinds"]["4_layers"]["pass_at_1"] == {"before": 1.0, "after": 0.0, "drop": [1.0, 1.0, 1.0]}
+    assert found["kinds"]["5_layers"]["pass_at_1"] == {"before": 1.0, "after": 1.0, "drop": [0.0, 0.0, 0.0]}
+    low, high = found["kinds"]["6_layers"]["character_probability"]["drop"][1:]
+    assert low <= 0 <= high
+
+
+def test_a_grown_task_is_the_shorter_one_and_one_layer_more() -> None:
+    three, four = grown(7, 3, 1), grown(7, 4, 1)
+    assert (three.id, without_last(four)) == (four.id, three.solution)
+    told = three.prompt.removesuffix('    """\n')
+    assert four.prompt.startswith(told)
+    assert four.prompt.removeprefix(told).startswith("    Layer 4: ")
+    assert grown(7, 3, 1) == three != grown(7, 3, 2)
 
 
 # ---- grades

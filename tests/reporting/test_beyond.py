@@ -34,7 +34,10 @@ def _beside(number: int) -> dict[str, Any]:
         "agreement": None if number else 0.83,
     }
     return {
-        "robustness": {"humaneval": {"problems": 20, "kinds": kinds}},
+        "robustness": {
+            "humaneval": {"problems": 20, "kinds": kinds},
+            "layers": {"problems": 20, "kinds": {"4_layers": kinds["longer"]}},
+        },
         "grades": {"grader": HOSTILE, "humaneval": grades},
         "emergence": {
             "libraries": {"pygame": 0, "csv": 12},
@@ -95,6 +98,8 @@ def test_each_part_has_its_numbers(page: str) -> None:
         "−0.020 <small>−0.040 to +0.010</small>",
         "0.270 → 0.250",
         "In other words",
+        "Tasks of three layers",
+        "4 layers",
         "30 × 3",
         "83.0%",
         "csv <small>12</small>",

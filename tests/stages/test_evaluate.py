@@ -242,6 +242,7 @@ def test_margins_other_wordings_probes_and_grades_stand_beside_the_scores(
     assert found["margin"]["problems"] == 4
     assert 0 <= found["over_mutants"][0] <= 1
     assert scores["robustness"]["heldout"]["kinds"]["longer"]["problems"] == 2
+    assert scores["robustness"]["layers"]["problems"] == 2
     assert scores["grades"]["heldout"]["score"][0] == 85
     assert "pygame" in scores["emergence"]["absent"]
     assert scores["benchmarks"]["emergence"]["problems"] >= 18

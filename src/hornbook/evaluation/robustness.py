@@ -1,13 +1,14 @@
-"""Robustness: what a model loses when a prompt says the same in another way."""
+"""Robustness: what a model loses when a prompt says the same in another way, or asks for one thing more."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from hornbook.benchmarks.attempts import program
+from hornbook.benchmarks.layers import FEWEST, LAYERS, MOST, grown, without_last
 from hornbook.benchmarks.perturb import PERTURBATIONS, perturb
 from hornbook.benchmarks.problem import Problem
 from hornbook.benchmarks.scores import paired_difference, triple
@@ -35,12 +36,38 @@ def robustness(
     return {"problems": len(drawn), "kinds": kinds}
 
 
+def growth(evaluator: Evaluator, count: int) -> dict[str, Any]:
+    """For `count` tasks of three layers, what each loses when it has four, five and six; in robustness' form.
+
+    A task counts once its own solution passed at that length, and an empty one and one without the last layer failed.
+    """
+    before = _measured(f"{LAYERS}.{FEWEST}", _grown(FEWEST, evaluator, count), evaluator)
+    kinds = {}
+    for layers in range(FEWEST + 1, MOST + 1):
+        problems = [p for p in _grown(layers, evaluator, count) if p.id in before]
+        kinds[f"{layers}_layers"] = _one_kind(f"{LAYERS}.{layers}", problems, evaluator, before)
+    return {"problems": len(before), "kinds": kinds}
+
+
+def _grown(layers: int, evaluator: Evaluator, count: int) -> list[Problem]:
+    made = [grown(number, layers, evaluator.drawing.seed) for number in range(count)]
+    return _proved(made, lambda problem: ("", without_last(problem)), evaluator)
+
+
 def _perturbed(kind: str, problems: Sequence[Problem], evaluator: Evaluator) -> list[Problem]:
     """The problems that can be perturbed so, each proved to be a problem still."""
     made = [made for p in problems if (made := perturb(p, kind, evaluator.drawing.seed))]
-    programs = [program(p, text) for p in made for text in (p.solution, "")]
-    passed = [verdict.passed for verdict in evaluator.sandbox.verdicts(programs)]
-    return [p for p, right, empty in zip(made, passed[::2], passed[1::2], strict=True) if right and not empty]
+    return _proved(made, lambda problem: ("",), evaluator)
+
+
+def _proved(
+    problems: Sequence[Problem], wrong: Callable[[Problem], Sequence[str]], evaluator: Evaluator
+) -> list[Problem]:
+    """The problems whose own solution passes and whose `wrong` ones all fail."""
+    tried = [(p, text, text == p.solution) for p in problems for text in (p.solution, *wrong(p))]
+    verdicts = evaluator.sandbox.verdicts(program(p, text) for p, text, _ in tried)
+    bad = {p.id for (p, _, right), verdict in zip(tried, verdicts, strict=True) if verdict.passed != right}
+    return [problem for problem in problems if problem.id not in bad]
 
 
 def _one_kind(
@@ -48,25 +75,34 @@ def _one_kind(
 ) -> dict[str, Any]:
     if not problems:
         return {"problems": 0}
-    tried = by_problem(evaluator.attempts(label, problems))
-    passed = {id_: fmean(row["outcome"] == "passed" for row in rows) for id_, rows in tried}
-    gold = evaluator.gold(label, gold_pairs(problems))
-    likely = {id_: one["character_probability"] for id_, one in gold.items()}
+    after = _measured(label, problems, evaluator)
     return {
         "problems": len(problems),
-        "pass_at_1": _drop(passed, before, "passed", evaluator.drawing.seed),
-        "character_probability": _drop(likely, before, "character_probability", evaluator.drawing.seed),
+        "pass_at_1": _drop(after, before, "passed", evaluator.drawing.seed),
+        "character_probability": _drop(after, before, "character_probability", evaluator.drawing.seed),
+    }
+
+
+def _measured(label: str, problems: Sequence[Problem], evaluator: Evaluator) -> dict[str, dict[str, float]]:
+    """Problem's id -> the share of its attempts that passed and, where the model tells it, its likelihood."""
+    tried = by_problem(evaluator.attempts(label, problems))
+    gold = evaluator.gold(label, gold_pairs(problems))
+    return {
+        id_: {"passed": fmean(row["outcome"] == "passed" for row in rows), **gold.get(id_, {})}
+        for id_, rows in tried
     }
 
 
 def _drop(
-    after: Mapping[str, float], before: Mapping[str, Mapping[str, float]], key: str, seed: int
+    after: Mapping[str, Mapping[str, float]], before: Mapping[str, Mapping[str, float]], key: str, seed: int
 ) -> dict[str, Any] | None:
-    first = {id_: float(before[id_][key]) for id_ in after if key in before.get(id_, {})}
-    if not first:
+    shared = [id_ for id_ in after if key in after[id_] and key in before.get(id_, {})]
+    if not shared:
         return None
+    first = {id_: float(before[id_][key]) for id_ in shared}
+    second = {id_: float(after[id_][key]) for id_ in shared}
     return {
         "before": fmean(first.values()),
-        "after": fmean(after[id_] for id_ in first),
-        "drop": triple(paired_difference(first, after, seed)),
+        "after": fmean(second.values()),
+        "drop": triple(paired_difference(first, second, seed)),
     }

@@ -153,6 +153,7 @@ TITLES = {
     "humaneval": "HumanEval",
     "heldout": "Held-out exercises",
     "emergence": "Probes of unseen libraries",
+    "layers": "Tasks of three layers",
 }
 SHORT = {
     "character_probability": "probability per character",

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from hornbook.benchmarks import Problem, benchmark_hashes, check_names, label, load
 from hornbook.benchmarks.attempts import BOUNDARIES, STOP_RULES
 from hornbook.benchmarks.heldout import HELDOUT, heldout_problems
+from hornbook.benchmarks.layers import LAYERS
 from hornbook.benchmarks.proof import prove
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
@@ -22,7 +23,7 @@ from hornbook.evaluation.emergence import EMERGENCE, count_imports, emergence
 from hornbook.evaluation.evaluator import Drawing, Evaluator, Limits
 from hornbook.evaluation.margins import add_margins, failing_mutants, margins
 from hornbook.evaluation.models import Checkpoint, Model, ModelConfig, Surroundings, identify, open_model
-from hornbook.evaluation.robustness import robustness
+from hornbook.evaluation.robustness import growth, robustness
 from hornbook.evaluation.suites import score_suite
 from hornbook.evaluation.written import FILE, Written
 from hornbook.teachers import FailureCap, Forecast, load_prompt
@@ -73,7 +74,8 @@ class EvaluateConfig(Config):
     mutants: int = Field(0, ge=0, le=50)
     """Wrong versions of each solution, executed and failing, that the solution's likelihood is held against."""
     robustness_problems: int = Field(0, ge=0)
-    """Problems of each benchmark that are also asked in eight other wordings; 0: none."""
+    """Problems of each benchmark that are also asked in eight other wordings, and tasks that grow from three layers
+    to six; 0: none."""
     probes: bool = False
     """Ask for uses of libraries that the finetuning set never imports."""
     grade: GradeConfig | None = None
@@ -182,7 +184,7 @@ def _score_all(
         name: score_suite(name, suite, evaluator, config.pass_at, config.boundaries)
         for name, suite in suites.items()
     }
-    beside: dict[str, Any] = {}
+    beside: dict[str, Any] = {"robustness": {}} if config.robustness_problems else {}
     for name, suite in suites.items():
         rows = scored[name]["by_problem"]
         if config.mutants:
@@ -190,7 +192,9 @@ def _score_all(
             add_margins(scored[name], margins(name, suite, evaluator, rows, wrong))
         if config.robustness_problems:
             found = robustness(name, suite, evaluator, rows, config.robustness_problems)
-            beside.setdefault("robustness", {})[name] = found
+            beside["robustness"][name] = found
+    if config.robustness_problems:
+        beside["robustness"][LAYERS] = growth(evaluator, config.robustness_problems)
     if config.grade:
         beside["grades"] = _grades(config.grade, suites, evaluator, tools)
     if config.probes:
