@@ -68,6 +68,10 @@ class Cell:
     layers: list[str] = field(default_factory=list)
     filtered: bool = False
     limit_processes: bool = True
+    program_filter: kernel.PreparedFilter | None = None
+    processes: int = 0
+    seconds: int = 0
+    """The most CPU seconds that the system's own limit leaves."""
 
     def settle(self) -> None:
         """Set the limits that the zygote can bear itself, so that its forks have them for nothing."""
@@ -78,15 +82,21 @@ class Cell:
             *((name, 0) for name in ("CORE", "MEMLOCK", "MSGQUEUE", "NICE", "RTPRIO")),
         ):
             _set_limit(name, value)
+        self.processes = _bounded(resource.RLIMIT_NPROC, self.limits.processes + ZYGOTE_PROCESSES)
+        self.seconds = _bounded(resource.RLIMIT_CPU, 1 << 30)
+        if self.filtered:
+            self.program_filter = kernel.PreparedFilter(*seccomp.program_filter())
 
     def confine(self, cpu_seconds: float) -> None:
         """Bind this process, a fresh fork of the zygote, for good."""
-        _set_limit("CPU", int(1.25 * cpu_seconds) + 2)  # kernels count by ticks, some percent too many
+        # kernels count by ticks, some percent too many
+        seconds = min(int(1.25 * cpu_seconds) + 2, self.seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         if self.limit_processes:
-            _set_limit("NPROC", self.limits.processes + ZYGOTE_PROCESSES)
+            resource.setrlimit(resource.RLIMIT_NPROC, (self.processes, self.processes))
         os.chdir(self.box)
-        if self.filtered:
-            kernel.install_filter(seccomp.program_filter(os.getpid()))
+        if self.program_filter:
+            self.program_filter.install()
 
     def kill_others(self) -> None:
         """As the first process of a namespace: end every other one in it."""
@@ -118,11 +128,16 @@ def _set_limit(name: str, value: int) -> None:
     """Set a resource limit, soft and hard, where this system has it and the hard limit is not lower already."""
     number = getattr(resource, f"RLIMIT_{name}", None)
     if number is not None:
-        hard = resource.getrlimit(number)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        value = _bounded(number, value)
         refusals = () if kernel.LINUX else (ValueError, OSError)  # macOS names limits that it does not set
         with suppress(*refusals):
             resource.setrlimit(number, (value, value))
+
+
+def _bounded(number: int, value: int) -> int:
+    """A value for a resource limit, no higher than the hard limit of this process."""
+    hard = resource.getrlimit(number)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def map_users(pid: int) -> None:

@@ -108,6 +108,26 @@ def has_capabilities() -> bool:
 
 def install_filter(program: bytes) -> None:
     """Hold every further system call of this process against a seccomp filter."""
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    call("prctl", PR_SET_SECCOMP, 2, header, 0, 0)
+    PreparedFilter(program, []).install()
+
+
+class PreparedFilter:
+    """A seccomp filter that a fork installs by one call; `places` are the offsets in it of the fork's process id."""
+
+    def __init__(self, program: bytes, places: list[int]) -> None:
+        self._code = bytearray(program)
+        self._places = [slice(at, at + 4) for at in places]
+        self._inside = (ctypes.c_char * len(program)).from_buffer(self._code)
+        header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(self._inside))
+        self._header = ctypes.create_string_buffer(header, len(header))
+        self._set = _libc.prctl
+        numbers = [ctypes.c_long(number) for number in (PR_SET_SECCOMP, 2, 0, 0)]
+        self._arguments = (*numbers[:2], self._header, *numbers[2:])
+
+    def install(self) -> None:
+        """Hold every further system call of this process against the filter; OSError where the kernel refuses."""
+        pid = os.getpid().to_bytes(4, sys.byteorder)
+        for place in self._places:
+            self._code[place] = pid
+        if self._set(*self._arguments):
+            raise OSError(ctypes.get_errno(), "the kernel refused a seccomp filter")

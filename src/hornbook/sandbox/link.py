@@ -86,7 +86,7 @@ class Link:
         self.operations = operations
         self.exports: list[Any] = []
         self.broken = ""
-        self._unpack = plain.unpacker(self._resolve)
+        self._decoder = json.JSONDecoder(object_hook=plain.unpacker(self._resolve))
 
     def ask(self, operation: str, reference: int, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Have the other side do something; its exception is raised here, its changes to arguments are made here."""
@@ -117,7 +117,7 @@ class Link:
     def receive(self) -> Any:
         """The next message; remembers that the line is broken, whatever a caller does with the exception."""
         try:
-            message = wire.receive(self.sock, self._unpack)
+            message = wire.receive(self.sock, self._decoder)
             if not (
                 isinstance(message, list)
                 and len(message) >= 3

@@ -7,13 +7,12 @@ import errno
 import os
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any
 
 from hornbook.sandbox import wire
-from hornbook.sandbox.link import CANDIDATE_OPERATIONS, Link, describe
+from hornbook.sandbox.link import CANDIDATE_OPERATIONS, Link, Operation, describe
 
 REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
 REASON_CHARACTERS = 500
@@ -21,10 +20,23 @@ _CLEAN_BUILTINS = dict(vars(builtins))
 """As they are before any program; copied once in the zygote, for a copy touches a page for every few of them."""
 
 
-def be_candidate(job: socket.socket, line: socket.socket) -> None:
+JOB, LINE = 101, 102
+"""Descriptors of a role, out of a program's way: to the warden, and to the other role."""
+
+
+class Stage:
+    """What the roles use, made once in the zygote."""
+
+    def __init__(self) -> None:
+        self.job, self.line = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, at) for at in (JOB, LINE))
+        self.to_grader = Link(self.line, CANDIDATE_OPERATIONS)
+        self.to_candidate = Link(self.line, GRADER_OPERATIONS)
+
+
+def be_candidate(stage: Stage) -> None:
     """Run the program, then answer the grader's calls; what the grader tests never comes here."""
-    order = wire.receive(job)
-    link = Link(line, CANDIDATE_OPERATIONS)
+    order = wire.receive(stage.job)
+    line, link = stage.line, stage.to_grader
     try:
         link.exports.append(load(order["code"]))
     except BaseException as error:
@@ -34,10 +46,10 @@ def be_candidate(job: socket.socket, line: socket.socket) -> None:
     link.serve()
 
 
-def be_grader(job: socket.socket, line: socket.socket) -> None:
+def be_grader(stage: Stage) -> None:
     """Run the tests against a program in another process and say, with the token, what they proved."""
-    order = wire.receive(job)
-    link = Link(line, {"call": _call, "next": next, "get": _get, "set": _set, "iter": iter})
+    order = wire.receive(stage.job)
+    link = stage.to_candidate
     try:
         _grade(link, order["tests"], order["entry_point"])
         outcome, reason = "passed", ""
@@ -45,11 +57,12 @@ def be_grader(job: socket.socket, line: socket.socket) -> None:
         outcome, reason = classify(error, order["tests"])
     if link.broken:
         outcome, reason = "failed", "the program was gone before the tests were over"
-    wire.send(job, [order["token"], outcome, reason])
+    wire.send(stage.job, [order["token"], outcome, reason])
 
 
-def be_whole(job: socket.socket, line: socket.socket | None) -> None:
+def be_whole(stage: Stage) -> None:
     """Run program and tests in this one process; the token is read only after the last test."""
+    job = stage.job
     order = wire.receive(job)
     clean = _CLEAN_BUILTINS
     try:
@@ -98,11 +111,13 @@ def classify(error: BaseException, tests: str = "") -> tuple[str, str]:
 
 def _failed_line(error: BaseException, tests: str) -> str:
     """The line of the tests that an exception came from."""
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<tests>"
-    ]
+    number, step = 0, error.__traceback__
+    while step:
+        if step.tb_frame.f_code.co_filename == "<tests>":
+            number = step.tb_lineno
+        step = step.tb_next
     source = tests.splitlines()
-    return source[lines[-1] - 1].strip() if lines and lines[-1] and lines[-1] <= len(source) else ""
+    return source[number - 1].strip() if 0 < number <= len(source) else ""
 
 
 def _grade(link: Link, tests: str, entry_point: str) -> None:
@@ -147,18 +162,26 @@ def _set(target: Any, name: str, value: Any) -> None:
     setattr(target, name, value)
 
 
-ROLES: dict[str, Callable[[socket.socket, Any], None]] = {
+GRADER_OPERATIONS: dict[str, Operation] = {
+    "call": _call,
+    "next": next,
+    "get": _get,
+    "set": _set,
+    "iter": iter,
+}
+"""What the program may ask of the tests."""
+ROLES: dict[str, Callable[[Stage], None]] = {
     "candidate": be_candidate,
     "grader": be_grader,
     "whole": be_whole,
 }
 
 
-def play(role: str, job: socket.socket, line: socket.socket | None) -> None:
+def play(role: str, stage: Stage) -> None:
     """Do one role and leave the process for good, its output flushed."""
     status = 1
     try:
-        ROLES[role](job, line)
+        ROLES[role](stage)
         status = 0
     except BaseException:
         status = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import struct
 
@@ -74,14 +73,11 @@ def zygote_filter() -> bytes:
     return b"".join([*_head(), *refused, *_when(CLONE3, _ERRNO | errno.ENOSYS), _step(_RETURN, _ALLOW)])
 
 
-def program_filter(pid: int) -> bytes:
-    """The filter of one program, whose process id is `pid`: no processes but threads, no signals but to itself."""
-    return _template().replace(struct.pack("I", ANY_PID), struct.pack("I", pid))
+def program_filter() -> tuple[bytes, list[int]]:
+    """The filter of one program, and the offsets at which it wants the program's process id.
 
-
-@functools.cache
-def _template() -> bytes:
-    """The filter of a program with ANY_PID in place of its process id."""
+    No processes but threads, no signals but to itself.
+    """
     _, column = ARCHITECTURES[os.uname().machine]
     steps = _head()
     for numbers in PROGRAM_NEVER.values():
@@ -91,7 +87,9 @@ def _template() -> bytes:
     for name, numbers in SELF_ONLY.items():
         own = [_step(_EQUAL, ANY_PID, 1, 0), _step(_EQUAL, ANY_PID if name == "kill" else 0, 0, 1)]
         steps += _unless(numbers[column], *own)
-    return b"".join([*steps, _step(_RETURN, _ALLOW)])
+    code = b"".join([*steps, _step(_RETURN, _ALLOW)])
+    pid = struct.pack("I", ANY_PID)
+    return code, [at for at in range(0, len(code), len(pid)) if code.startswith(pid, at)]
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

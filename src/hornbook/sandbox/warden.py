@@ -183,12 +183,9 @@ class Trial:
         place = self.zygotes["grader" if role == "grader" else "candidate"]
         job, theirs = socket.socketpair()
         sink = output if output is not None else os.open(os.devnull, os.O_WRONLY)
-        descriptors = [theirs.fileno(), sink, *([line.fileno()] if line else [])]
-        seconds = self.limits.cpu_seconds
+        descriptors = [theirs.fileno(), sink, (line or theirs).fileno()]
         try:
-            socket.send_fds(
-                place.control, [json.dumps({"role": role, "cpu_seconds": seconds}).encode()], descriptors
-            )
+            socket.send_fds(place.control, [f"{role} {self.limits.cpu_seconds}".encode()], descriptors)
         except OSError:
             raise wire.WireError("a zygote is gone") from None
         theirs.close()
@@ -239,7 +236,8 @@ class Trial:
             data = child.control.recv(4096)
             if not data:
                 raise wire.WireError("a zygote is gone")
-            child.report = json.loads(data)
+            status, cpu, cause = data.decode().split(" ")
+            child.report = {"status": int(status), "cpu": float(cpu), "cause": cause}
             poll.unregister(descriptor)
             return
         with suppress(wire.WireError):

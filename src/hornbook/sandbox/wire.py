@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any
 
 LONGEST_BYTES = 64 << 20
 _LENGTH = struct.Struct("!I")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+PLAIN = json.JSONDecoder()
 
 
 class WireError(Exception):
@@ -18,7 +19,7 @@ class WireError(Exception):
 
 def send(sock: socket.socket, message: Any) -> None:
     """Write one message (anything JSON holds); WireError if the other side is gone."""
-    data = json.dumps(message, separators=(",", ":")).encode()
+    data = _ENCODER.encode(message).encode()
     if len(data) > LONGEST_BYTES:
         raise WireError(f"a message of {len(data)} bytes is too long")
     try:
@@ -27,17 +28,21 @@ def send(sock: socket.socket, message: Any) -> None:
         raise WireError(f"the other side is gone ({error.strerror})") from None
 
 
-def receive(sock: socket.socket, unpack: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Read one message, its objects through `unpack`; WireError at the end of the stream or if it is no message."""
+def receive(sock: socket.socket, decoder: json.JSONDecoder = PLAIN) -> Any:
+    """Read one message; WireError at the end of the stream or if it is no message."""
     (length,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size))
     if length > LONGEST_BYTES:
         raise WireError("a message is too long")
     try:
-        return json.loads(_exactly(sock, length), object_hook=unpack)
+        text = _exactly(sock, length).decode("ascii")
+        message, end = decoder.raw_decode(text)
     except WireError:
         raise
     except Exception as error:
         raise WireError(f"not a message: {type(error).__name__}") from None
+    if end != length:
+        raise WireError("more than a message")
+    return message
 
 
 def _exactly(sock: socket.socket, count: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import random
 import select
@@ -11,10 +10,11 @@ import signal
 import socket
 import sys
 import time
+from array import array
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from hornbook.sandbox import roles, seccomp
+from hornbook.sandbox import roles
 from hornbook.sandbox.isolation import Cell
 from hornbook.sandbox.kernel import LINUX, bare_fork
 
@@ -22,10 +22,20 @@ STOP = b"."
 """Sent to a zygote: kill the child you are watching."""
 SHORTEST_NAP_SECONDS = 0.005
 LONGEST_NAP_SECONDS = 0.5
+LONGEST_ORDER_BYTES = 64
+ANCILLARY_BYTES = socket.CMSG_LEN(3 * array("i").itemsize)
 
 
 def serve(control: socket.socket, cell: Cell) -> NoReturn:
-    """Fork, watch and report for each order until the warden is gone; never returns."""
+    """Fork, watch and report for each order until the warden is gone; never returns.
+
+    An order is a role and its CPU seconds, with the descriptors of its job, its output and its line; a report is the
+    child's wait status, its CPU seconds and why it was killed. What can be made before the fork is: after it each
+    page that zygote or child writes to is copied, and to use an object is to write to it.
+    """
+    for place in (roles.JOB, roles.LINE):
+        os.dup2(control.fileno(), place)  # held until a fork puts its own there
+    stage = roles.Stage()
     wake, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -33,47 +43,48 @@ def serve(control: socket.socket, cell: Cell) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     random.seed(0)
-    if cell.filtered:
-        seccomp.program_filter(0)  # what every program's filter is made from is built once
+    poll = select.poll()
+    for descriptor in (control.fileno(), wake):
+        poll.register(descriptor, select.POLLIN)
     gc.collect()
     gc.freeze()
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, 4096, 3)
+        data, ancillary, _, _ = control.recvmsg(LONGEST_ORDER_BYTES, ANCILLARY_BYTES)
         if not data:
             os._exit(0)
         if not (data := data.lstrip(STOP)):
             continue
-        order = json.loads(data)
+        role, seconds = data.decode().split()
+        descriptors = array("i", ancillary[0][2])
+        cpu_seconds = float(seconds)
         child = bare_fork()
         if child == 0:
-            _become(order, descriptors, cell)
+            _become(role, cpu_seconds, descriptors, cell, stage)
         for descriptor in descriptors:
             os.close(descriptor)
-        control.sendall(json.dumps(_watch(child, control, wake, order["cpu_seconds"])).encode())
+        control.sendall(_watch(child, control, wake, poll, cpu_seconds))
         if not _tidy(cell):
             os._exit(1)
 
 
-def _become(order: dict[str, Any], descriptors: list[int], cell: Cell) -> NoReturn:
+def _become(
+    role: str, cpu_seconds: float, descriptors: array[int], cell: Cell, stage: roles.Stage
+) -> NoReturn:
     """Turn this fork into the role that was ordered: its own descriptors, limits and filters, nothing else."""
     try:
         signal.set_wakeup_fd(-1)
-        job, output, *line = descriptors
-        for at, source in enumerate((output, job, *line), start=1):
-            os.dup2(source, 100 + at)
-        os.dup2(101, 1)
+        job, output, line = descriptors
+        os.dup2(output, 1)
         os.dup2(0, 2)
-        os.closerange(3, 102)
-        os.closerange(102 + len(descriptors) - 1, 4096)
-        cell.confine(order["cpu_seconds"])
-        sockets = [
-            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, 102 + at)
-            for at in range(len(descriptors) - 1)
-        ]
+        os.dup2(job, roles.JOB)
+        os.dup2(line, roles.LINE)
+        os.closerange(3, roles.JOB)
+        os.closerange(roles.LINE + 1, 4096)
+        cell.confine(cpu_seconds)
         gc.enable()
     except BaseException:
         os._exit(4)
-    roles.play(order["role"], sockets[0], sockets[1] if len(sockets) > 1 else None)
+    roles.play(role, stage)
     os._exit(5)
 
 
@@ -82,20 +93,10 @@ def _cpu_used(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2) if LINUX else 0.0
 
 
-def _watch(child: int, control: socket.socket, wake: int, cpu_seconds: float) -> dict[str, Any]:
+def _watch(child: int, control: socket.socket, wake: int, poll: select.poll, cpu_seconds: float) -> bytes:
     """Wait for the child; kill it when its CPU time is over or the warden says so."""
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    poll.register(wake, select.POLLIN)
-    cause = ""
+    cause, left = "", cpu_seconds
     while True:
-        pid, status, usage = os.wait4(child, os.WNOHANG)
-        if pid:
-            return {"status": status, "cpu": usage.ru_utime + usage.ru_stime, "cause": cause}
-        left = cpu_seconds - _cpu_used(child)
-        if left <= 0 and not cause:
-            cause = "cpu"
-            os.kill(child, signal.SIGKILL)
         nap = min(max(left, SHORTEST_NAP_SECONDS), LONGEST_NAP_SECONDS)
         for descriptor, _ in poll.poll(nap * 1000):
             if descriptor == wake:
@@ -105,13 +106,22 @@ def _watch(child: int, control: socket.socket, wake: int, cpu_seconds: float) ->
             else:
                 cause = cause or "stopped"
                 os.kill(child, signal.SIGKILL)
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+        if pid:
+            return f"{status} {usage.ru_utime + usage.ru_stime} {cause}".encode()
+        left = cpu_seconds - _cpu_used(child)
+        if left <= 0 and not cause:
+            cause = "cpu"
+            os.kill(child, signal.SIGKILL)
 
 
 def _tidy(cell: Cell) -> bool:
     """Leave nothing of one program to the next: no process, no file; False where that failed."""
-    if os.getpid() == 1:
-        cell.kill_others()
     try:
+        # the first process of a namespace inherits all others: where it has no child, there is none
+        os.waitpid(-1, os.WNOHANG)
+        if os.getpid() == 1:
+            cell.kill_others()
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
     except ChildProcessError:
