@@ -43,7 +43,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-        if parts[0] == "api":
+        if parts[0] == "api" and len(parts) < 6:
+            self.send_error(404)
+        elif parts[0] == "api":
             root = self._root(parts)
             if not root.exists():
                 self.send_error(404)
@@ -51,7 +53,7 @@ class Hub(BaseHTTPRequestHandler):
                 self._json({"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": []})
             else:
                 place = root.joinpath(*parts[6:])
-                recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["False"])[0] == "True"
+                recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["no"])[0].lower() == "true"
                 found = sorted(place.rglob("*") if recursive else place.iterdir())
                 self._json([_entry(root, path) for path in found])
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hornbook.benchmarks.files import Row, hub_rows, read_rows
-from hornbook.benchmarks.plus import plus_tests
+from hornbook.benchmarks.plus import Asked, Rule, asked, plus_tests
 from hornbook.benchmarks.problem import Problem, from_row
 
 HUB = ("evalplus/humanevalplus", "data/test-*.parquet")
@@ -15,21 +15,25 @@ FIND_ZERO = "HumanEval/32"
 
 
 def load_humaneval_plus(path: str) -> list[Problem]:
-    """The 164 problems; a file may be EvalPlus' own JSONL (inputs, a reference) or hold whole tests, as the Hub's."""
+    """The 164 problems; a file may be EvalPlus' own JSONL (inputs, a reference) or as the Hub has it (whole tests)."""
     rows = read_rows(Path(path), FIELDS) if path else hub_rows(*HUB, FIELDS)
     return [from_row(row, "humaneval_plus", _tests(row)) for row in rows]
 
 
 def _tests(row: Row) -> str:
-    """The published tests as they are, or a check of every input."""
-    if "plus_input" not in row:
+    """A check of every input against the own solution; the published tests as they are where they show no inputs."""
+    if "plus_input" in row:
+        found: Asked | None = Asked([*row["base_input"], *row["plus_input"]], row["atol"])
+    else:
+        found = asked(row["test"])
+    if found is None:
         return str(row["test"])
+    rule: Rule = "same"
+    inputs = found.inputs
+    if row["task_id"] == FIND_ZERO:
+        rule, inputs = "root", [one for one in inputs if _has_a_root_in_reach(one[0])]
     reference = row["prompt"] + row["canonical_solution"]
-    name, base, extra, tolerance = row["entry_point"], row["base_input"], row["plus_input"], row["atol"]
-    if row["task_id"] != FIND_ZERO:
-        return plus_tests(name, reference, base, extra, tolerance)
-    asked_for = [inputs for inputs in extra if _has_a_root_in_reach(inputs[0])]
-    return plus_tests(name, reference, base, asked_for, tolerance, "root")
+    return plus_tests(row["entry_point"], reference, inputs, [], found.tolerance, rule)
 
 
 def _has_a_root_in_reach(coefficients: list[float]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from math import inf
 from pathlib import Path
 
 from hornbook.benchmarks.files import Row, hub_rows, read_rows
 from hornbook.benchmarks.function_form import called_first, examples_of, spaced, split, tree
-from hornbook.benchmarks.plus import Rule, plus_tests
+from hornbook.benchmarks.plus import Rule, as_published, asked, plus_tests
 from hornbook.benchmarks.problem import Problem
 from hornbook.benchmarks.typed_inputs import typed
 from hornbook.core.errors import InputError
@@ -23,7 +24,7 @@ LONGEST = {"Mbpp/255": 20}
 
 
 def load_mbpp_plus(path: str) -> list[Problem]:
-    """The problems as function completion; a file may be EvalPlus' own JSONL or have whole tests, as the Hub's."""
+    """The problems as function completion; a file may be EvalPlus' own JSONL or as the Hub has it (whole tests)."""
     rows = (
         read_rows(Path(path), ("task_id", "prompt"))
         if path
@@ -41,10 +42,10 @@ def _problem(row: Row) -> Problem:
     name = row.get("entry_point") or called_first(code, asserts)
     prompt, solution = split(code, name, _text(row["prompt"]), examples_of(asserts, name))
     return Problem(
-        id=row["task_id"] if str(row["task_id"]).startswith("Mbpp/") else f"Mbpp/{row['task_id']}",
+        id=_id(row),
         prompt=prompt,
         solution=solution,
-        tests=_inputs_and_reference(row, name, code) if "plus_input" in row else _whole(row["test"]),
+        tests=_tests(row, name, code, asserts),
         entry_point=name,
         benchmark="mbpp_plus",
         published_prompt=row["prompt"] + "\n" if "canonical_solution" in row else "",
@@ -57,23 +58,31 @@ def _text(prompt: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("assert "))
 
 
-def _whole(test: str) -> str:
-    """Published tests that judge as they run, by the function's own name."""
-    return f"{test}\n\ndef check(candidate):\n    pass\n"
+def _tests(row: Row, name: str, code: str, asserts: str) -> str:
+    """A check of every input against the own solution; published tests as they are where they show no inputs."""
+    if "plus_input" in row:
+        base, extra = typed(row["base_input"], row["plus_input"] or [], asserts, name)
+        tolerance = row["atol"]
+    elif found := asked(row["test"]):
+        first = sum(isinstance(node, ast.Assert) for node in tree(asserts).body)
+        base, extra, tolerance = found.inputs[:first], found.inputs[first:], found.tolerance
+    else:
+        return as_published(row["test"], name)
+    longest = LONGEST.get(_id(row), inf)
+    kept = [inputs for inputs in extra if longest == inf or inputs[1] <= longest]
+    return plus_tests(name, code, base, kept, tolerance, _rule(_id(row), name, asserts))
 
 
-def _inputs_and_reference(row: Row, name: str, code: str) -> str:
-    longest = LONGEST.get(row["task_id"])
-    kept = [inputs for inputs in row["plus_input"] or [] if longest is None or inputs[1] <= longest]
-    base, extra = typed(row["base_input"], kept, row["assertion"], name)
-    return plus_tests(name, code, base, extra, row["atol"], _rule(row, name))
+def _id(row: Row) -> str:
+    """Mbpp/2, also where the row has the number alone."""
+    return f"Mbpp/{str(row['task_id']).removeprefix('Mbpp/')}"
 
 
-def _rule(row: Row, name: str) -> Rule:
+def _rule(id_: str, name: str, asserts: str) -> Rule:
     """How MBPP's own asserts compare: as sets, as truths (`assert f(x)`), or for equality."""
-    if row["task_id"] in DISPUTED:
-        return DISPUTED[row["task_id"]]
-    if row["task_id"] in ANY_ORDER or re.search(rf"\bset\(\s*{name}\(", row["assertion"]):
+    if id_ in DISPUTED:
+        return DISPUTED[id_]
+    if id_ in ANY_ORDER or re.search(rf"\bset\(\s*{name}\(", asserts):
         return "any order"
-    tests = [node.test for node in ast.walk(tree(row["assertion"])) if isinstance(node, ast.Assert)]
+    tests = [node.test for node in ast.walk(tree(asserts)) if isinstance(node, ast.Assert)]
     return "truth" if any(isinstance(test, ast.Call | ast.UnaryOp) for test in tests) else "same"
