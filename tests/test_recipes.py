@@ -55,6 +55,44 @@ def test_the_full_size_recipes_make_the_papers_models(name: str, parameters: int
     assert recipe.evaluate.heldout_problems + finetune.choose_exercises <= 2_000
 
 
+def _dials(**arms: dict[str, object]) -> Recipe:
+    (path,) = (path for path in SHIPPED if path.stem == "dials")
+    return parse(Recipe, {**read_toml(path), **({"arms": arms} if arms else {})}, "dials.toml")
+
+
+def test_several_seeds_are_several_arms_and_the_same_steps_as_if_each_were_written_out() -> None:
+    written = {
+        f"{mix}-{seed}": {"mix": mix, "seed": seed} for seed in (1, 2, 3) for mix in ("right", "half-wrong")
+    }
+    one, other = ({step.key: step for step in steps(recipe)} for recipe in (_dials(), _dials(**written)))
+    assert one == other
+    assert [key for key in one if key.startswith("pretrain")] == [
+        *(f"pretrain/right-{seed}" for seed in (1, 2, 3)),
+        *(f"pretrain/half-wrong-{seed}" for seed in (1, 2, 3)),
+    ]
+    assert "seeds" not in str(_dials().model_dump())
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ({"a": {"mix": "right", "seed": 1, "seeds": [1]}}, "arms.a has both seed and seeds"),
+        (
+            {"a": {"mix": "right", "seeds": [1, 1]}},
+            r"arms.a.seeds is \[1, 1\]; each seed should be there once",
+        ),
+        ({"a-2": {"mix": "right"}, "a": {"mix": "right", "seeds": [2]}}, "a second arm 'a-2'"),
+        ({"a": {"mix": "right", "seeds": []}}, "arms.a.seeds: List should have at least 1 item"),
+        ({"a": {"mix": "right", "seeds": 3}}, "arms.a.seeds is 3; it should be a valid"),
+        ({"a": {"mix": "right", "seeds": ["x"]}}, "arms.a-x.seed is 'x'; it should be a valid integer"),
+        ({"a": {"mix": "right", "seedz": [2]}}, "unknown key arms.a.seedz; did you mean seed"),
+    ],
+)
+def test_seeds_that_make_no_sense_are_named(arms: dict[str, dict[str, object]], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _dials(**arms)
+
+
 def _nano(**changes: object) -> Recipe:
     (path,) = (path for path in SHIPPED if path.stem == "nano")
     return parse(Recipe, {**read_toml(path), **changes}, "nano")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from hornbook.arms import Arm, Mix, one_seed_each
 from hornbook.core.config import Config
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
@@ -48,23 +49,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
-class Mix(Config):
-    """What an arm reads: datasets and their shares of its tokens."""
-
-    tokens: int = Field(ge=1)
-    """Tokens of one pass; datasets that run short are repeated and the report says how often."""
-    parts: dict[str, float]
-    """Dataset (dedup, filter, filter.NAME, textbooks, exercises/NAME, degrade/NAME) -> its share of the tokens."""
-
-
-class Arm(Config):
-    """One way to make a model: pretrain on a mix and, where named, finetune on another."""
-
-    mix: str
-    finetune: str | None = None
-    seed: int = 0
-
-
 class Recipe(Config):
     """What is made, from the first file to the report; all of it enters the fingerprints."""
 
@@ -98,6 +82,12 @@ class Recipe(Config):
     """Left out, no model is trained."""
     models: dict[ModelName, ModelConfig] = Field(default_factory=dict)
     """Models made elsewhere that are evaluated beside the arms."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_seed_an_arm(cls, values: Any) -> Any:
+        arms = values.get("arms") if isinstance(values, dict) else None
+        return {**values, "arms": one_seed_each(arms)} if isinstance(arms, dict) else values
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
