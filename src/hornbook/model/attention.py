@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,17 +62,58 @@ def cached_attention(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> T
 
 
 def _in_blocks(q: Tensor, k: Tensor, v: Tensor, dropout: float, blocks: int, mask: Tensor | None) -> Tensor:
-    length = q.shape[2]
-    size = -(-length // blocks)
-    q = q * q.shape[-1] ** -0.5
-    later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
-    outs = []
-    for start in range(0, length, size):
-        end = min(start + size, length)
-        scores = q[:, :, start:end] @ k[:, :, :end].transpose(2, 3)
-        hidden = F.pad(later[: end - start, : end - start], (start, 0))
-        if mask is not None:
-            hidden = ~mask[:, :, start:end, :end]
-        weights = scores.masked_fill(hidden, float("-inf")).softmax(-1, dtype=torch.float32).to(v.dtype)
-        outs.append(F.dropout(weights, dropout, training=dropout > 0) @ v[:, :, :end])
-    return torch.cat(outs, dim=2)
+    size = -(-q.shape[2] // blocks)
+    read: Tensor = _Blocks.apply(q * q.shape[-1] ** -0.5, k, v, dropout, size, mask)  # type: ignore[no-untyped-call]
+    return read
+
+
+class _Blocks(torch.autograd.Function):
+    """FlashAttention's algebra (arXiv 2205.14135) in a few matrix products: weights are divided by their sum after
+    they have met the values, and the backward pass reads each weight once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, dropout: float, size: int, mask: Tensor | None
+    ) -> Tensor:
+        later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
+        outs, saved = [], []
+        for start in range(0, q.shape[2], size):
+            end = min(start + size, q.shape[2])
+            scores = q[:, :, start:end] @ k[:, :, :end].transpose(2, 3)
+            hidden = F.pad(later[: end - start, : end - start], (start, 0))
+            if mask is not None:
+                hidden = ~mask[:, :, start:end, :end]
+            scores = scores.float().masked_fill(hidden, float("-inf"))
+            weights = (scores - scores.amax(-1, keepdim=True)).exp().to(v.dtype)
+            total = weights.sum(-1, keepdim=True, dtype=torch.float32)
+            kept = F.dropout(weights, dropout) if dropout else weights
+            outs.append((kept @ v[:, :, :end] / total).to(v.dtype))
+            saved += [weights, kept, total]
+        out = torch.cat(outs, dim=2)
+        ctx.save_for_backward(q, k, v, out, *saved)
+        ctx.size = size
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, *saved = ctx.saved_tensors
+        dq, dk, dv = [], [], []
+        for number, (weights, kept, total) in enumerate(zip(*(saved[i::3] for i in range(3)), strict=True)):
+            start, end = number * ctx.size, weights.shape[-1]
+            d_read = (outer[0][:, :, start:end] / total).to(v.dtype)
+            own = (d_read.float() * out[:, :, start:end]).sum(-1, keepdim=True)
+            d_kept = d_read @ v[:, :, :end].transpose(2, 3)
+            d_scores = (kept.float() * d_kept - weights * own).to(v.dtype)
+            dq.append(d_scores @ k[:, :, :end])
+            dk.append(d_scores.transpose(2, 3) @ q[:, :, start:end])
+            dv.append(kept.transpose(2, 3) @ d_read)
+        return torch.cat(dq, dim=2), _added(dk, ctx.size), _added(dv, ctx.size), None, None, None
+
+
+def _added(pieces: list[Tensor], size: int) -> Tensor:
+    """The sum of [B, H, n, D] pieces that all begin at position 0 and end a block apart."""
+    rows = []
+    for number in range(len(pieces)):
+        start, end = number * size, pieces[number].shape[2]
+        rows.append(sum((piece[:, :, start:end] for piece in pieces[number + 1 :]), pieces[number][:, :, start:]))
+    return torch.cat(rows, dim=2)

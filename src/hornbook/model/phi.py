@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from hornbook.model.attention import attention, cached_attention, document_mask
 from hornbook.model.config import SIZES, PhiConfig
 from hornbook.model.crossentropy import IGNORED, head_loss
+from hornbook.model.fused import Linear, gelu
 
 __all__ = ["SIZES", "Cache", "Phi", "PhiConfig", "attention"]
 
@@ -75,9 +76,9 @@ class Layer(nn.Module):
         self.widths = [config.width] * 3 + [config.mlp_width]
         self.dropout = dropout
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.qkv_fc1 = nn.Linear(config.width, sum(self.widths))
-        self.dense = nn.Linear(config.width, config.width)
-        self.fc2 = nn.Linear(config.mlp_width, config.width)
+        self.qkv_fc1 = Linear(config.width, sum(self.widths))
+        self.dense = Linear(config.width, config.width)
+        self.fc2 = Linear(config.mlp_width, config.width)
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, blocks: int, cache: Cache | None, mask: Tensor | None
@@ -92,7 +93,7 @@ class Layer(nn.Module):
             assert mask is not None
             read = cached_attention(q, *cache.append(self.index, k, v), mask)
         attended = self.dense(read.transpose(1, 2).flatten(2))
-        thought = self.fc2(F.gelu(hidden, approximate="tanh"))
+        thought = self.fc2(gelu(hidden))
         return x + F.dropout(attended, dropout, self.training) + F.dropout(thought, dropout, self.training)
 
 
