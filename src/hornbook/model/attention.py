@@ -115,5 +115,7 @@ def _added(pieces: list[Tensor], size: int) -> Tensor:
     rows = []
     for number in range(len(pieces)):
         start, end = number * size, pieces[number].shape[2]
-        rows.append(sum((piece[:, :, start:end] for piece in pieces[number + 1 :]), pieces[number][:, :, start:]))
+        rows.append(
+            sum((piece[:, :, start:end] for piece in pieces[number + 1 :]), pieces[number][:, :, start:])
+        )
     return torch.cat(rows, dim=2)

@@ -42,7 +42,7 @@ class _HeadLoss(torch.autograd.Function):
     ) -> Tensor:
         half, compiled, learning = how
         of_chunk = _compiled() if compiled else loss_and_gradient
-        xs, w = x.to(half), weight.to(half)
+        xs, w, b = x.to(half), weight.to(half), bias.to(half)
         dx, dw, db = (
             torch.zeros(t.shape if learning else 0, dtype=d, device=x.device)
             for t, d in ((xs, half), (weight, torch.float32), (bias, torch.float32))
@@ -51,7 +51,7 @@ class _HeadLoss(torch.autograd.Function):
         size = chunk_tokens(len(w), x.device.type)
         for start in range(0, len(xs), size):
             part = slice(start, start + size)
-            loss, gradient = of_chunk(xs[part] @ w.t(), bias, targets[part])
+            loss, gradient = of_chunk(xs[part] @ w.t(), b, targets[part])
             total += loss
             if learning:
                 torch.mm(gradient, w, out=dx[part])
@@ -67,16 +67,14 @@ class _HeadLoss(torch.autograd.Function):
         return (*scaled, None, None)
 
 
-def loss_and_gradient(logits: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The summed cross-entropy of logits + bias [N, V] and its gradient, softmax less one at the target."""
-    biased = logits + bias.float()
-    top = biased.amax(1, keepdim=True)
-    total = (biased - top).exp().sum(1, keepdim=True)
+def loss_and_gradient(product: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed cross-entropy of logits = product + bias [N, V] and its gradient, softmax less one at the target."""
+    logs = (product + bias).log_softmax(-1, dtype=torch.float32)
     counted, target = (targets != IGNORED)[:, None], targets.clamp(min=0)[:, None]
-    loss = (top + total.log() - biased.gather(1, target)).masked_fill(~counted, 0.0).sum()
-    ids = torch.arange(logits.shape[1], dtype=torch.int32, device=logits.device)
-    gradient = (biased - top).exp() * (counted / total) - (ids == targets.int()[:, None]).float()
-    return loss, gradient.to(logits.dtype)
+    at_target = logs.gather(1, target)
+    loss = -at_target.masked_fill(~counted, 0.0).sum()
+    gradient = logs.exp_().mul_(counted).to(product.dtype)
+    return loss, gradient.scatter_(1, target, ((at_target.exp() - 1) * counted).to(product.dtype))
 
 
 @cache

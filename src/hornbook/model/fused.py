@@ -20,7 +20,7 @@ class Linear(nn.Linear):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU with the tanh approximation (arXiv 1606.08415), which is x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)."""
+    """GELU in its tanh form (arXiv 1606.08415), which is x sigmoid(sqrt(8 / pi) (x + 0.044715 x^3))."""
     if not torch.compiler.is_compiling():
         return F.gelu(x, approximate="tanh")
     result: Tensor = _Gelu.apply(x)  # type: ignore[no-untyped-call]
