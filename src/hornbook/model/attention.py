@@ -63,7 +63,7 @@ def cached_attention(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> T
 
 def _in_blocks(q: Tensor, k: Tensor, v: Tensor, dropout: float, blocks: int, mask: Tensor | None) -> Tensor:
     size = -(-q.shape[2] // blocks)
-    read: Tensor = _Blocks.apply(q * q.shape[-1] ** -0.5, k, v, dropout, size, mask)  # type: ignore[no-untyped-call]
+    read: Tensor = _Blocks.apply(q * q.shape[-1] ** -0.5, k, v, (dropout, size), mask)  # type: ignore[no-untyped-call]
     return read
 
 
@@ -73,8 +73,9 @@ class _Blocks(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, dropout: float, size: int, mask: Tensor | None
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, how: tuple[float, int], mask: Tensor | None
     ) -> Tensor:
+        dropout, size = how
         later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
         outs, saved = [], []
         for start in range(0, q.shape[2], size):
@@ -107,7 +108,7 @@ class _Blocks(torch.autograd.Function):
             dq.append(d_scores @ k[:, :, :end])
             dk.append(d_scores.transpose(2, 3) @ q[:, :, start:end])
             dv.append(kept.transpose(2, 3) @ d_read)
-        return torch.cat(dq, dim=2), _added(dk, ctx.size), _added(dv, ctx.size), None, None, None
+        return torch.cat(dq, dim=2), _added(dk, ctx.size), _added(dv, ctx.size), None, None
 
 
 def _added(pieces: list[Tensor], size: int) -> Tensor:
