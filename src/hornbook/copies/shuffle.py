@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,17 @@ class Shuffle:
 
     def put(self, writer: str, part: Numbers, columns: Columns) -> None:
         """The rows of one writer, row i for part number part[i]; rows of a part keep their order."""
+        if not len(part):
+            return
         order = np.argsort(part, kind="stable")
         table = pa.table({name: pa.array(values) for name, values in columns.items()}).take(pa.array(order))
+        (rows,) = table.combine_chunks().to_batches()
         cuts = np.searchsorted(part[order], np.arange(self.parts + 1))
         self.folder.mkdir(parents=True, exist_ok=True)
         path = str(self.folder / f"{writer}.arrow")
         with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
-            for begin, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-                file.write_batch(_one_batch(table.slice(begin, end - begin)))
+            for begin, end in pairwise(cuts.tolist()):
+                file.write_batch(rows.slice(begin, end - begin))
 
     def get(self, part: int) -> pa.Table:
         """The rows of a part, writers in order of name; a table without columns where nobody wrote."""
@@ -49,11 +53,6 @@ class Shuffle:
         """Columns of a part as arrays, empty ones where nobody wrote."""
         table = self.get(part)
         return [table[name].to_numpy() if table.num_columns else np.zeros(0, np.int64) for name in names]
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    found = table.combine_chunks().to_batches()
-    return found[0] if found else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 def by_hash(keys: NDArray[Any], parts: int) -> Numbers:

@@ -20,6 +20,7 @@ from hornbook.copies import clusters as by_cluster
 from hornbook.copies import functions, pairs, sketch
 from hornbook.copies.components import components
 from hornbook.copies.rule import KEEP, Rule
+from hornbook.copies.shuffle import Shuffle
 from hornbook.copies.sketch import Corpus
 from hornbook.core.records import SCHEMA, Drop, documents
 from hornbook.core.shards import Counts, read_table, run_shards, write_json, write_shard
@@ -49,7 +50,7 @@ def run(config: DedupConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
     corpus.work.mkdir(exist_ok=True)
     _forget_shuffles(corpus)
     with tools.progress.bar(
-        "dedup: compare", total=10 + 3 * config.near + 3 * bool(config.copied_functions), unit="steps"
+        "dedup: compare", total=7 + 6 * config.near + 3 * bool(config.copied_functions), unit="steps"
     ) as bar:
 
         def each(work: Callable[[Any], Any], count: int, more: Sequence[Any] = ()) -> list[Any]:
@@ -61,8 +62,10 @@ def run(config: DedupConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
             return found
 
         candidates, true = _compare(config, corpus, each)
-        labels = components(corpus.shuffle(pairs.EDGES), true, corpus.work / "components", tools.workers)
-        _decide(config, corpus, each, labels)
+        if config.near:
+            labels = components(corpus.shuffle(pairs.EDGES), true, corpus.work / "components", tools.workers)
+            _choose(corpus, each, labels)
+        _decide(config, corpus, each)
     facts = {**_facts(config, candidates, true), **_write_clusters(corpus, out / "clusters.parquet")}
     write_json(out / "dedup.json", facts)
     jobs = {path.name: (corpus, shard, out) for shard, path in enumerate(corpus.shards)}
@@ -94,11 +97,15 @@ def _compare(config: DedupConfig, corpus: Corpus, each: Each) -> tuple[int, int]
     return sum(all_ for all_, _ in found), sum(true for _, true in found)
 
 
-def _decide(config: DedupConfig, corpus: Corpus, each: Each, labels: Any) -> None:
-    """From components to a named decision for each document that goes."""
+def _choose(corpus: Corpus, each: Each, labels: Shuffle) -> None:
+    """From components to the one document of each that stays."""
     each(by_cluster.split_labels, labels.parts, [labels])
     each(by_cluster.add_facts, corpus.parts)
     each(by_cluster.choose, corpus.parts)
+
+
+def _decide(config: DedupConfig, corpus: Corpus, each: Each) -> None:
+    """From what goes to a named decision for each document."""
     each(by_cluster.exact_by_kept, corpus.parts)
     each(by_cluster.decide, corpus.parts)
     if config.copied_functions:
@@ -152,5 +159,12 @@ def _write(job: tuple[Corpus, int, Path]) -> Counts:
     table = read_table(path)
     rows = documents(table.select(SCHEMA.names).take(pa.array(sorted(gone), pa.int64())))
     dropped = [Drop(document, *gone[row]) for document, row in zip(rows, sorted(gone), strict=True)]
-    kept = table.filter(pa.array([row not in gone for row in range(len(table))], pa.bool_()))
-    return write_shard(out, path.name, kept, dropped)
+    return write_shard(out, path.name, _without(table, sorted(gone)), dropped)
+
+
+def _without(table: pa.Table, rows: list[int]) -> pa.Table:
+    """The table less some rows, which are few: pieces of it, not a copy."""
+    begins, ends = [0, *(row + 1 for row in rows)], [*rows, len(table)]
+    return pa.concat_tables(
+        [table.slice(begin, end - begin) for begin, end in zip(begins, ends, strict=True)]
+    )
