@@ -216,7 +216,7 @@ STAGES: dict[str, Stage] = {
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run, version=2),
     "finetune": Stage(finetune.run, version=2),
-    "evaluate": Stage(evaluate.run, version=4, identity=evaluate.identity, asks=evaluate.asks),
+    "evaluate": Stage(evaluate.run, version=5, identity=evaluate.identity, asks=evaluate.asks),
     "report": Stage(report.run, identity=report.identity),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,40 @@ def test_only_libraries_that_the_data_lacks_are_probed(evaluator: Make) -> None:
     assert scored["concepts"]["tkinter"] == [2, 2]
     every = dict.fromkeys((probe.library for probe in load_probes()[0]), 1)
     assert emergence(made, every, [1])[0] == {}
+
+
+def test_what_is_read_says_so_and_is_never_executed(evaluator: Make) -> None:
+    probes, _ = load_probes()
+    made = evaluator(Scripted([]))  # knows nothing: every attempt is `pass`
+    scored, _ = emergence(made, {}, [1])
+    rows = {row["id"]: row for row in made.attempts("emergence", [probe.problem for probe in probes])}
+    for probe in probes:
+        row = rows[probe.problem.id]
+        said = f"not executed but read: it does not use {probe.library}"
+        assert (row["reason"] == said) is (row["failure"] == "unused") is not probe.executed
+        assert row["outcome"] == "failed"
+    assert scored["failures"]["unused"] == sum(not probe.executed for probe in probes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("    pygame.init()\n", ("passed", "it parses, uses pygame, and only names that pygame has", "")),
+        ("    pygame.init(\n", ("failed", "it does not parse", "syntax")),
+        (
+            "    pygame.init()\n    pygame.open_it()\n",
+            ("failed", "50% of the names that it uses are pygame's", "invented"),
+        ),
+    ],
+)
+def test_a_reading_says_what_it_found(text: str, said: tuple[str, ...], evaluator: Make) -> None:
+    probe = next(probe for probe in load_probes()[0] if probe.library == "pygame")
+    made = evaluator(Scripted([replace(probe.problem, solution=text)]))
+    emergence(made, {p.library: 1 for p in load_probes()[0] if p.library != "pygame"}, [1])
+    row = made.attempts("emergence", [probe.problem])[0]
+    outcome, found, failure = said
+    assert (row["outcome"], row["reason"], row["failure"]) == (
+        outcome,
+        f"not executed but read: {found}",
+        failure,
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 from hornbook.benchmarks.problem import Problem
 from hornbook.core.shards import read_table, shards
-from hornbook.evaluation.evaluator import Evaluator, gold_pairs
+from hornbook.evaluation.evaluator import Evaluator, Judgement, gold_pairs
 from hornbook.evaluation.suites import summary
 from hornbook.text.code import parse
 
@@ -89,20 +89,36 @@ def emergence(
     }
     if not problems:
         return {}, told
-    by_id = {probe.problem.id: probe for probe in absent}
-    attempts, seen = [], []
-    for row in evaluator.attempts(EMERGENCE, problems):
-        probe, judged = by_id[row["id"]], {}
-        if not probe.executed:
-            said = judge(probe.problem.prompt + row["judged"], probe.library, names[probe.library])
-            seen.append(said)
-            good = all(value == 1 for value in said.values())
-            worst = min(said, key=lambda name: said[name])
-            judged = {"outcome": "passed" if good else "failed", "failure": "" if good else worst}
-        attempts.append({**row, **judged})
+    by_reading = {probe.problem.id: probe for probe in absent if not probe.executed}
+
+    def read(id_: str, text: str) -> dict[str, float]:
+        probe = by_reading[id_]
+        return judge(probe.problem.prompt + text, probe.library, names[probe.library])
+
+    def reading(problem: Problem, text: str) -> Judgement | None:
+        return _told(read(problem.id, text), problem.concepts[0]) if problem.id in by_reading else None
+
+    attempts = evaluator.attempts(EMERGENCE, problems, reading)
+    seen = [read(row["id"], row["judged"]) for row in attempts if row["id"] in by_reading]
     told["reading"] = {name: fmean(said[name] for said in seen) for name in seen[0]} if seen else {}
     gold = evaluator.gold(EMERGENCE, gold_pairs(problems))
     return {**summary(problems, attempts, gold, ks, evaluator.drawing.seed), "boundaries": {}}, told
+
+
+def _told(said: Mapping[str, float], library: str) -> Judgement:
+    """What was read as an attempt's judgement: it passed where nothing is wrong."""
+    wrong = {
+        "syntax": "it does not parse",
+        "unused": f"it does not use {library}",
+        "invented": f"{said['invented']:.0%} of the names that it uses are {library}'s",
+    }
+    failure = next((name for name in wrong if said[name] < 1), "")
+    found = wrong[failure] if failure else f"it parses, uses {library}, and only names that {library} has"
+    return {
+        "outcome": "failed" if failure else "passed",
+        "reason": f"not executed but read: {found}",
+        "failure": failure,
+    }
 
 
 def judge(source: str, library: str, known: frozenset[str]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hornbook.core.shards import read_table, shard_name, write_table
 from hornbook.evaluation.models import Model
 from hornbook.evaluation.written import Written
 from hornbook.model.sampling import Completion, Sampling
-from hornbook.sandbox import Sandbox
+from hornbook.sandbox import Sandbox, Verdict
 
 _TEXTS = (
     "id",
@@ -43,6 +43,10 @@ _GOLD = {"id": pa.string(), "log_probability": pa.float64()}
 _GOLD |= dict.fromkeys(("tokens", "characters", "bytes"), pa.int64())
 
 
+Judgement = Mapping[str, str]
+"""outcome, reason and failure of an attempt."""
+Reading = Callable[[Problem, str], Judgement | None]
+"""Judges an attempt without executing it; None where it is to be executed."""
 Limits = Mapping[tuple[str, str], float]
 """(benchmark, problem's id) -> CPU seconds."""
 
@@ -95,7 +99,9 @@ class Evaluator:
     """Of an attempt at each problem; those of the sandbox where there is none."""
     progress: Progress = field(default_factory=Silent)
 
-    def attempts(self, name: str, problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    def attempts(
+        self, name: str, problems: Sequence[Problem], reading: Reading = lambda problem, text: None
+    ) -> list[dict[str, Any]]:
         """Judged attempts, those of a problem together, in the order of the problems.
 
         What lies in `out`/attempts/NAME is not judged again, and what the model wrote before is not asked again.
@@ -108,24 +114,19 @@ class Evaluator:
                 batch = jobs[begin : begin + self.drawing.batch]
                 path = self.out / "attempts" / name / shard_name(number)
                 if not path.exists():
-                    write_table(path, pa.Table.from_pylist(self._judged(batch), ATTEMPTS))
+                    write_table(path, pa.Table.from_pylist(self._judged(batch, reading), ATTEMPTS))
                 for row in read_table(path).to_pylist():
                     found.setdefault(row["id"], []).append(row)
                 bar.advance(len(batch))
         return [row for problem in problems for row in found[problem.id]]
 
-    def _judged(self, jobs: Sequence[_Job]) -> list[dict[str, Any]]:
+    def _judged(self, jobs: Sequence[_Job], reading: Reading) -> list[dict[str, Any]]:
         rule = to_json(self.drawing.record())
         completions = self._completions(jobs)
         judged = [
             cut(done.text, self.drawing.stop_rule, job.problem.prompt)
             for job, done in zip(jobs, completions, strict=True)
         ]
-        programs = [
-            program(job.problem, text, self.limits.get((job.problem.benchmark, job.problem.id), 0.0))
-            for job, text in zip(jobs, judged, strict=True)
-        ]
-        verdicts = self.sandbox.verdicts(programs)
         return [
             {
                 "id": job.problem.id,
@@ -135,14 +136,27 @@ class Evaluator:
                 "completion": done.text,
                 "ended": done.ended,
                 "judged": text,
-                "outcome": verdict.outcome,
-                "reason": _ADDRESS.sub("0x...", verdict.reason),  # addresses differ from run to run
-                "failure": failure_kind(text, verdict),
+                **judgement,
                 "stop_rule": self.drawing.stop_rule,
                 "rule": rule,
             }
-            for job, done, text, verdict in zip(jobs, completions, judged, verdicts, strict=True)
+            for job, done, text, judgement in zip(
+                jobs, completions, judged, self._judgements(jobs, judged, reading), strict=True
+            )
         ]
+
+    def _judgements(
+        self, jobs: Sequence[_Job], texts: Sequence[str], reading: Reading
+    ) -> Iterator[Judgement]:
+        """What is judged by reading is not executed."""
+        read = [reading(job.problem, text) for job, text in zip(jobs, texts, strict=True)]
+        programs = (
+            program(job.problem, text, self.limits.get((job.problem.benchmark, job.problem.id), 0.0))
+            for job, text, found in zip(jobs, texts, read, strict=True)
+            if found is None
+        )
+        verdicts = self.sandbox.verdicts(programs)
+        yield from (found or _executed(text, verdicts) for text, found in zip(texts, read, strict=True))
 
     def _completions(self, jobs: Sequence[_Job]) -> list[Completion]:
         """What the model wrote for each job; what it has not written yet is kept as soon as it arrives."""
@@ -169,6 +183,12 @@ class Evaluator:
             rows = [{"id": id_, **asdict(one)} for id_, one in zip(pairs, scores, strict=False)]
             write_table(path, pa.Table.from_pylist(rows, pa.schema(list(_GOLD.items()))))
         return {row["id"]: _measures(row) for row in read_table(path).to_pylist()}
+
+
+def _executed(text: str, verdicts: Iterator[Verdict]) -> Judgement:
+    verdict = next(verdicts)
+    reason = _ADDRESS.sub("0x...", verdict.reason)  # addresses differ from run to run
+    return {"outcome": verdict.outcome, "reason": reason, "failure": failure_kind(text, verdict)}
 
 
 def _measures(row: Mapping[str, Any]) -> dict[str, float]:
