@@ -53,7 +53,9 @@ def test_the_full_size_recipes_make_the_papers_models(name: str, parameters: int
         (1e-4, 50, 0.01, 0.1),
     ]
     assert recipe.evaluate.heldout_problems + finetune.choose_exercises <= 2_000
-    assert recipe.evaluate.benchmarks == list(recipe.decontaminate.benchmarks) == ["humaneval", "unconventional"]
+    assert (
+        recipe.evaluate.benchmarks == list(recipe.decontaminate.benchmarks) == ["humaneval", "unconventional"]
+    )
 
 
 def _dials(**arms: dict[str, object]) -> Recipe:
