@@ -65,7 +65,7 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
     store = Store(Path(machine.root), machine.store)
     folder = store.fetched(lock[step]["stage"], lock[step]["fingerprint"])
     if not list((folder / part).glob("*.parquet")):
-        parts = sorted({p.parent.name for p in folder.glob("*/*.parquet")})
+        parts = sorted({p.parent.relative_to(folder).as_posix() for p in folder.glob("*/**/*.parquet")})
         raise InputError(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")
     query = "select * from read_parquet($files, union_by_name = true)"
     files = str(folder / part / "*.parquet")

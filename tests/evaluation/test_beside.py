@@ -87,6 +87,13 @@ def test_a_model_that_knows_prompts_by_heart_drops_on_every_other_wording(evalua
     assert "character_probability" in kinds["no_examples"]
 
 
+def test_one_problem_has_no_interval(evaluator: Make) -> None:
+    made = evaluator(Scripted())
+    scored = score_suite("adding", PROBLEMS, made, [1], ["as_is"])
+    found = robustness("adding", PROBLEMS, made, scored["by_problem"], 1)["kinds"]["longer"]
+    assert (found["problems"], found["pass_at_1"]) == (1, {"before": 1.0, "after": 0.0, "drop": None})
+
+
 def test_robustness_without_likelihoods_has_its_pass_rates(evaluator: Make) -> None:
     made = evaluator(Scripted(tells=False))
     scored = score_suite("adding", PROBLEMS, made, [1], ["as_is"])

@@ -153,7 +153,9 @@ def test_a_run_without_models_still_has_a_report(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     report.run(report.ReportConfig(recipe={"name": "data"}), some, out, Tools())
-    assert "Nothing to compare." in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "Nothing to compare." in page
+    assert "trained once" not in page
 
 
 def _page(number: int, says: str, **meta: Any) -> Document:

@@ -24,7 +24,8 @@ def robustness(
 ) -> dict[str, Any]:
     """For each way of perturbing `count` problems: pass@1 and probability per character before, after, and the drop.
 
-    A drop is paired, problem by problem, with its 95% interval: positive where the model did better on the original.
+    A drop is paired, problem by problem, with its 95% interval: positive where the model did better on the original,
+    None where one problem alone could show nothing of its spread.
     A perturbed problem counts once its own solution passed and an empty one failed.
     """
     seed = evaluator.drawing.seed
@@ -104,5 +105,5 @@ def _drop(
     return {
         "before": fmean(first.values()),
         "after": fmean(second.values()),
-        "drop": triple(paired_difference(first, second, seed)),
+        "drop": triple(paired_difference(first, second, seed)) if len(shared) > 1 else None,
     }
