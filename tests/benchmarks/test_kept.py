@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,3 +83,20 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
         pytest.raises(InputError, match=r"another hornbook score is writing .*out\.unfinished"),
     ):
         Kept(tmp_path / "out")
+
+
+def test_a_full_disk_is_told_and_costs_nothing_that_was_kept(tmp_path: Path) -> None:
+    one, two = (keys().key(PROBLEM, code) for code in ("1", "2"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Kept(tmp_path / "out") as kept:
+        kept.add(one, FAILED)
+        size = kept.unfinished.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, limits[1]))
+        try:
+            with pytest.raises(InputError, match="free space and run the same command again"):
+                kept.add(two, FAILED)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Kept(tmp_path / "out") as kept:
+        assert kept[one] == FAILED
+        assert two not in kept

@@ -198,8 +198,11 @@ def test_a_finished_score_is_extended_and_other_settings_judge_anew(tmp_path: Pa
 
 def test_attempts_are_never_overwritten_and_are_a_file(tmp_path: Path) -> None:
     path = write(tmp_path / "s.jsonl", [{"task_id": "HumanEval/0", "completion": "x"}])
-    with pytest.raises(InputError, match="is the attempts themselves"):
+    with pytest.raises(InputError, match="is the file of the attempts"):
         score(path, "-b", "humaneval", "--out", str(path))
+    for place in ("/dev/null", str(tmp_path)):
+        with pytest.raises(InputError, match="is no ordinary file"):
+            score(path, "-b", "humaneval", "--out", place)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="no ordinary file"):
         score(tmp_path / "pipe", "-b", "humaneval")

@@ -66,7 +66,13 @@ class Kept:
     def __init__(self, finished: Path) -> None:
         self.unfinished = finished.with_name(f"{finished.name}.unfinished")
         self._writer = _locked(self.unfinished)
-        self._files = [_Lines(path) for path in (self.unfinished, finished) if path.exists()]
+        try:
+            self._files = [_Lines(path) for path in (self.unfinished, finished) if path.exists()]
+        except OSError as error:
+            self._writer.close()
+            raise InputError(
+                f"{error.filename} cannot be read: {error.strerror}; name another with --out"
+            ) from error
         if not self._files[0].ends_whole:
             self._files[0].size += self._writer.write(b"\n")
 
@@ -88,11 +94,14 @@ class Kept:
         """Handed to the system when this returns: a killed process loses nothing."""
         line = json.dumps(row(key, verdict)).encode() + b"\n"
         try:
-            self._writer.write(line)
-        except OSError as error:
+            whole = self._writer.write(line) == len(line)
+        except OSError:
+            whole = False
+        if not whole:
             raise InputError(
-                f"{self.unfinished} cannot be written: {error.strerror}; the verdicts in it are kept, free space"
-            ) from error
+                f"{self.unfinished} cannot be written any more; free space and run the same command again: the verdicts"
+                " in it are kept"
+            )
         self._files[0].places[key] = self._files[0].size
         self._files[0].size += len(line)
 

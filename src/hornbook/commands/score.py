@@ -134,8 +134,10 @@ def _place(samples: Path, out: Path | None) -> Path:
         raise InputError(
             f"{path} cannot be written: {path.parent} is no writable folder; name another with --out"
         )
-    if path.is_dir() or path.resolve() == samples.resolve():
-        raise InputError(f"--out {path} is {'a folder' if path.is_dir() else 'the attempts themselves'}")
+    if path.resolve() == samples.resolve():
+        raise InputError(f"--out {path} is the file of the attempts; name another")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--out {path} is no ordinary file, and verdicts take a file's place; name another")
     return path
 
 
@@ -154,6 +156,8 @@ def _write(path: Path, rows: Iterable[dict[str, Any]], work: _Work) -> None:
     try:
         with partial.open("wb") as file:
             file.writelines(json.dumps(row).encode() + b"\n" for row in chain(rows, lost))
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; name another with --out") from error
