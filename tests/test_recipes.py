@@ -111,7 +111,8 @@ def test_a_filter_that_judges_by_a_model_of_the_recipe_comes_after_it() -> None:
     laid_out = {step.key: step for step in steps(_nano(filters=_late_filter("raw"), mixes=mixes, arms=arms))}
     order = list(laid_out)
     assert order.index("pretrain/raw") < order.index("filter.self") < order.index("pretrain/again")
-    assert laid_out["filter.self"].inputs["checkpoint.raw"] == "pretrain/raw"
+    assert laid_out["features.self"].inputs == {"documents": "dedup", "checkpoint.raw": "pretrain/raw"}
+    assert laid_out["filter.self"].inputs["features"] == "features.self"
     assert "part.filter.self" not in laid_out["tokenizer"].inputs
     assert "part.filter" in laid_out["tokenizer"].inputs
     assert laid_out["filter.self"].stage == "filter"
@@ -130,11 +131,16 @@ def test_a_model_that_would_come_before_itself_is_refused() -> None:
 
 def test_a_plain_baseline_reads_no_labels_and_a_second_judging_reads_the_first() -> None:
     recipe = _nano(
-        filters={"chance": {"score": "random", "keep_share": 0.2}},
+        filters={
+            "chance": {"score": "random", "keep_share": 0.2, "features": ["checkpoint:raw"]},
+            "line": {**_nano().filter.model_dump(), "score": "linear", "keep_share": 0.5},
+        },
         again={"other": {"teacher": "somebody-else", "labels": 5}},
     )
     laid_out = {step.key: step for step in steps(recipe)}
     assert laid_out["filter.chance"].inputs == {"documents": "dedup"}
+    assert laid_out["filter.line"].inputs == laid_out["filter"].inputs
+    assert [key for key in laid_out if key.startswith("features")] == ["features"]
     assert laid_out["annotate.other"].inputs == {"documents": "annotate"}
     assert laid_out["annotate.other"].teacher == "somebody-else"
     assert laid_out["annotate.other"].seed != laid_out["annotate"].seed

@@ -11,7 +11,6 @@ from hornbook.core.config import Machine
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json
 from hornbook.core.store import Store
-from hornbook.core.tools import Tools
 from hornbook.inspection import harmless, records
 
 ID = re.compile(r"[\w.:/-]+")
@@ -43,7 +42,6 @@ def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) ->
     from hornbook.core.records import Document
     from hornbook.filtering.explain import Places, explain
     from hornbook.filtering.settings import FilterConfig
-    from hornbook.stages.filter import means_of
 
     lock = read_json(Path(machine.root) / "runs" / run / "lock.json")
     made = lock[step]
@@ -63,9 +61,9 @@ def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) ->
     }
     config = FilterConfig.model_validate(made["config"])
     here = store.fetched("filter", made["fingerprint"])
-    places = Places(here, inputs.get("labels"), inputs.get("documents"), again)
+    places = Places(here, inputs.get("labels"), inputs.get("documents"), inputs.get("features"), again)
     document = Document(record["text"], record["source"], "code", {}, record["id"])
-    return explain(config, document, places, means_of(config, inputs, Tools(machine=machine)))
+    return explain(config, document, places)
 
 
 def describe(found: Mapping[str, Any], part: str) -> str:

@@ -15,7 +15,7 @@ from hornbook.core.config import Config
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
 from hornbook.evaluation.models import ModelConfig
-from hornbook.filtering.settings import FilterConfig
+from hornbook.filtering.settings import FeaturesConfig, FilterConfig, measurings
 from hornbook.model.config import BY_EXERCISES
 from hornbook.stages import (
     annotate,
@@ -24,6 +24,7 @@ from hornbook.stages import (
     degrade,
     evaluate,
     exercises,
+    features,
     filter,  # the paper's word for the stage
     finetune,
     pack,
@@ -207,7 +208,8 @@ STAGES: dict[str, Stage] = {
     "read": Stage(read.run, identity=read.identity),
     "dedup": Stage(dedup.run, version=2),
     "annotate": Stage(annotate.run, version=2, identity=annotate.identity, asks=annotate.asks),
-    "filter": Stage(filter.run, version=2, identity=filter.identity),
+    "features": Stage(features.run, identity=features.identity),
+    "filter": Stage(filter.run, version=3),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),
@@ -261,12 +263,13 @@ def _in_order(made: list[Step]) -> list[Step]:
 
 def _curation(recipe: Recipe) -> list[Step]:
     """From files to datasets that no benchmark problem is left in."""
-    seed, teacher = recipe.seed, recipe.teacher
+    seed, teacher, measured = recipe.seed, recipe.teacher, measurings(recipe.all_filters)
     wanted = [
         ("read", recipe.read, {}, ""),
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
-        *((key, config, _judging(config), "") for key, config in recipe.all_filters.items()),
+        *((key, config, _measuring(config), "") for key, config in measured.items()),
+        *((key, config, _judging(config, measured), "") for key, config in recipe.all_filters.items()),
         ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
     ]
     made = [Step(key, config, inputs, seed, asks) for key, config, inputs, asks in wanted if config]
@@ -289,10 +292,18 @@ def _curation(recipe: Recipe) -> list[Step]:
     return made
 
 
-def _judging(config: FilterConfig) -> dict[str, str]:
-    """What a filter reads: a plain baseline no labels, and one that judges by models of the recipe those."""
-    models = {f"{filter.CHECKPOINT}{arm}": f"pretrain/{arm}" for arm in config.arms}
-    return {"documents": "dedup", **({"labels": "annotate"} if config.learns else {}), **models}
+def _measuring(config: FeaturesConfig) -> dict[str, str]:
+    """What the features are measured of, and by which models of the recipe."""
+    models = {f"{features.CHECKPOINT}{arm}": f"pretrain/{arm}" for arm in config.arms}
+    return {"documents": "dedup", **models}
+
+
+def _judging(config: FilterConfig, measured: Mapping[str, FeaturesConfig]) -> dict[str, str]:
+    """What a filter reads: a plain baseline neither labels nor features."""
+    learnt = [
+        {"labels": "annotate", "features": key} for key, by in measured.items() if by == config.measuring
+    ]
+    return {"documents": "dedup", **(learnt[0] if learnt else {})}
 
 
 def _grounds(recipe: Recipe) -> dict[str, str]:
@@ -374,8 +385,5 @@ def _other_models(recipe: Recipe) -> list[Step]:
 
 def _datasets(recipe: Recipe) -> list[str]:
     """The datasets that mixes read, in order of first mention; all of them where there are no mixes."""
-    return (
-        recipe.datasets
-        if not recipe.mixes
-        else list(dict.fromkeys(part for mix in recipe.mixes.values() for part in mix.parts))
-    )
+    read_by_mixes = dict.fromkeys(part for mix in recipe.mixes.values() for part in mix.parts)
+    return list(read_by_mixes) if recipe.mixes else recipe.datasets

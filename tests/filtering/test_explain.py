@@ -14,8 +14,8 @@ from hornbook.core.shards import read_json, read_table, shard_name, shards, writ
 from hornbook.core.tools import Tools
 from hornbook.explanation import describe
 from hornbook.filtering.explain import Places, explain
-from hornbook.filtering.features import Means
 from hornbook.filtering.settings import FilterConfig
+from hornbook.stages import features
 from hornbook.stages import filter as stage
 
 CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30, stratum_share=0.1)
@@ -62,13 +62,16 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     write_shard(root / "labels", shard_name(0), labels)
     write_shard(root / "again", shard_name(0), labels.slice(0, 5))
     (root / "out").mkdir()
-    inputs = {"documents": root / "documents", "labels": root / "labels"}
+    inputs = {"documents": root / "documents", "labels": root / "labels", "features": root / "features"}
+    assert CONFIG.measuring
+    features.run(CONFIG.measuring, inputs, root / "features", Tools())
     stage.run(CONFIG, inputs, root / "out", Tools(seed=5))
-    return Places(root / "out", root / "labels", root / "documents", {"reworded": root / "again"})
+    again = {"reworded": root / "again"}
+    return Places(root / "out", root / "labels", root / "documents", root / "features", again)
 
 
 def _explain(places: Places, number: int) -> dict[str, Any]:
-    return explain(CONFIG, DOCUMENTS[number], places, Means())
+    return explain(CONFIG, DOCUMENTS[number], places)
 
 
 def test_a_labelled_document_is_explained_with_all_there_is(places: Places) -> None:
@@ -119,7 +122,7 @@ def test_a_plain_baseline_says_what_it_can(places: Places, tmp_path: Path) -> No
     config = FilterConfig(score="comment_density", keep_share=0.4)
     assert places.documents is not None
     stage.run(config, {"documents": places.documents}, tmp_path, Tools(seed=5))
-    found = explain(config, DOCUMENTS[1], Places(tmp_path), Means())
+    found = explain(config, DOCUMENTS[1], Places(tmp_path))
     assert found["score"] == pytest.approx(found["comment_density"])
     assert (found["moved"], found["nearest"]) == ([], [])
     assert "by comment density" in describe(found, "kept")

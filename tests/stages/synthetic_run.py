@@ -112,6 +112,10 @@ class SyntheticRun:
             "same_half": [0.8, 0.6, 1],
         }
         write_json(again / "agreement.json", agreed)
+        measured = self._step("features", {"kept": 5011, "dropped": 0}, 3.0)
+        for shard, documents in (("shard-00000", 18), ("shard-00001", 100)):
+            cost = {"documents": documents, "seconds": {"statistics": documents / 1180}}
+            write_json(measured / "costs" / shard / "timing.json", cost)
         self._step("tokenizer", {"vocabulary": 4096}, 4.0)
         for mix in RECIPE["mixes"]:
             self._step(f"pack/{mix}", {"rows": 2930}, 2.5)
@@ -149,9 +153,6 @@ class SyntheticRun:
         write_table(folder / "dropped" / "shard-00000.parquet", drops_table(gone))
         if key == "filter":
             write_json(folder / "quality.json", _quality())
-            write_json(
-                folder / "features" / "timing.json", {"documents": 118, "seconds": {"statistics": 0.1}}
-            )
 
     def _trained(self, key: str, tokens: int, floor: float, seconds: float) -> None:
         folder = self._step(key, {"tokens": tokens, "parameters": 1_120_000}, seconds, {"tokens": tokens})

@@ -19,6 +19,8 @@ from hornbook.model.checkpoint import save_model
 from hornbook.model.config import PhiConfig
 from hornbook.model.phi import Phi
 from hornbook.model.tokenizer import train_tokenizer
+from hornbook.reporting.judging import costs
+from hornbook.stages import features
 from hornbook.stages import filter as stage
 
 CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
@@ -45,8 +47,18 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 
 
 def _run(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> dict[str, float]:
+    """Both steps, as a recipe lays them out; the features lie beside what the filter makes."""
     out.mkdir(parents=True, exist_ok=True)
+    if config.measuring:
+        inputs = {**inputs, "features": _measured(config, inputs, out, tools)}
     return dict(stage.run(config, inputs, out, tools))
+
+
+def _measured(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> Path:
+    folder = out.with_name(f"{out.name}-features")
+    assert config.measuring
+    features.run(config.measuring, inputs, folder, tools)
+    return folder
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -97,10 +109,13 @@ def test_ngrams_and_a_fixed_score(inputs: dict[str, Path], tmp_path: Path) -> No
     assert min(kept["score"].to_pylist()) >= 0.5
 
 
-def test_no_documents_is_an_empty_result(inputs: dict[str, Path], tmp_path: Path) -> None:
-    write_shard(tmp_path / "none", shard_name(0), [])
-    counts = _run(CONFIG, {**inputs, "documents": tmp_path / "none"}, tmp_path / "out", Tools())
-    assert counts["kept"] == counts["dropped"] == 0
+def test_a_shard_without_documents_is_measured_and_judged_as_such(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    write_shard(inputs["documents"], shard_name(4), [])
+    counts = _run(CONFIG, inputs, tmp_path / "out", Tools())
+    assert counts["kept"] + counts["dropped"] == 120
+    assert len(read_table(tmp_path / "out" / "kept" / shard_name(4))) == 0
 
 
 def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -141,13 +156,10 @@ def test_the_forest_judges_no_more_than_the_excerpt(inputs: dict[str, Path], tmp
     """What stands behind the excerpt changes no score."""
     config = FilterConfig(good_share=0.5, keep_share=0.4, trees=30, excerpt_chars=50)
     head = "x = 1\n" * 8
-    write_shard(
-        tmp_path / "two",
-        shard_name(0),
-        [Document(head + tail, tail, "code") for tail in ("y = 2\n", "(" * 90)],
-    )
-    _run(config, {**inputs, "documents": tmp_path / "two"}, tmp_path / "out", Tools())
-    scores = read_table(tmp_path / "out" / "scores" / "kept" / shard_name(0))["score"].to_pylist()
+    two = [Document(head + tail, tail, "code") for tail in ("y = 2\n", "(" * 90)]
+    write_shard(inputs["documents"], shard_name(4), two)
+    _run(config, inputs, tmp_path / "out", Tools())
+    scores = read_table(tmp_path / "out" / "scores" / "kept" / shard_name(4))["score"].to_pylist()
     assert scores[0] == scores[1]
 
 
@@ -166,9 +178,6 @@ def test_the_report_has_what_it_tells(inputs: dict[str, Path], tmp_path: Path) -
     against = quality["against"]
     assert against["judge"][0] > against["random"][0]
     assert against["share"] == pytest.approx(effects["kept"]["bytes"] / effects["all"]["bytes"])
-    costs = read_json(tmp_path / "out" / "features" / "timing.json")
-    assert costs["documents"] == 20
-    assert costs["seconds"]["statistics"] > 0
 
 
 @pytest.mark.parametrize("score", ["linear", "gradient_boosting"])
@@ -208,7 +217,9 @@ def test_a_model_of_the_recipe_may_be_among_the_features(inputs: dict[str, Path]
     quality = read_json(tmp_path / "out" / "quality.json")
     assert set(quality["importance_by_set"]) == {"statistics", "checkpoint:raw"}
     assert quality["columns"] > 64
-    assert set(read_json(tmp_path / "out" / "features" / "timing.json")["seconds"]) == set(config.features)
+    cost = costs({"features": tmp_path / "out-features"})
+    assert set(cost) == set(config.features)
+    assert cost["statistics"] > 0
 
 
 def test_of_every_package_some_are_kept(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -230,3 +241,29 @@ def test_a_shard_that_cannot_be_scored_is_missing_and_said(inputs: dict[str, Pat
     counts = _run(CONFIG, inputs, tmp_path / "out", Tools(seed=5))
     assert counts["shards_failed"] == 1
     assert counts["kept"] + counts["dropped"] == 90
+
+
+def test_what_was_measured_serves_another_rule_and_another_learner(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    """The features stand as they are: the documents' texts are not looked at again."""
+    _run(CONFIG, inputs, tmp_path / "one", Tools(seed=5))
+    measured = {**inputs, "features": tmp_path / "one-features"}
+    other = CONFIG.model_copy(update={"keep_share": 0.1, "score": "linear"})
+    assert other.measuring == CONFIG.measuring
+    (tmp_path / "two").mkdir()
+    assert stage.run(other, measured, tmp_path / "two", Tools(seed=5))["kept"] == 12
+    wider = CONFIG.model_copy(update={"excerpt_chars": 50})
+    assert wider.measuring != CONFIG.measuring
+
+
+def test_a_shard_that_cannot_be_measured_is_missing_with_its_labels(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    _run(CONFIG, inputs, tmp_path / "whole", Tools(seed=5))
+    measured = tmp_path / "whole-features"
+    (measured / "kept" / shard_name(1)).unlink()
+    (tmp_path / "out").mkdir()
+    counts = stage.run(CONFIG, {**inputs, "features": measured}, tmp_path / "out", Tools(seed=5))
+    assert counts["kept"] + counts["dropped"] == 90
+    assert counts["labels"] == 10

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from hornbook.core.records import Document
 from hornbook.core.shards import read_json, read_table, shards
-from hornbook.filtering.features import FEATURES, Means, extract, read_spec, set_of
+from hornbook.filtering.features import FEATURES, read_spec, set_of
 from hornbook.filtering.learning import JUDGE, LABELLED, TRUST
 from hornbook.filtering.settings import FilterConfig
+from hornbook.filtering.table import from_table, rows_of
 from hornbook.quality.choice import score_of
 from hornbook.quality.features import Features
 from hornbook.quality.forest import Judge
@@ -35,11 +36,12 @@ class Places:
     filter: Path
     labels: Path | None = None
     documents: Path | None = None
+    features: Path | None = None
     again: Mapping[str, Path] = field(default_factory=dict)
     """Name of a second judging -> its folder."""
 
 
-def explain(config: FilterConfig, document: Document, places: Places, means: Means) -> dict[str, Any]:
+def explain(config: FilterConfig, document: Document, places: Places) -> dict[str, Any]:
     """All that is known of why a document scored what it did; a part that does not apply is empty or None."""
     row = _scored(places.filter, document.id)
     limits = read_json(places.filter / THRESHOLD)
@@ -62,7 +64,9 @@ def explain(config: FilterConfig, document: Document, places: Places, means: Mea
     }
     if not config.learns:
         return found
-    features = extract(config.features, [document.text], config.excerpt_chars, means)
+    assert places.features is not None
+    _, row = rows_of(places.features, [document.id])
+    features = from_table(row)
     matrix = _matrix(places.filter)
     return {
         **found,

@@ -21,6 +21,8 @@ from hornbook.quality.features import (
 )
 from hornbook.text.statistics import code_statistics
 
+COSTS = "costs"
+"""For each shard documents and seconds of each set, in a timing.json: these differ from run to run."""
 ENCODER_TOKENS = 256
 """The length that small sentence encoders were trained on."""
 

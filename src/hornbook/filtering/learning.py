@@ -13,8 +13,9 @@ from hornbook.core.errors import StageError
 from hornbook.core.records import Document, documents
 from hornbook.core.shards import read_table, shards, write_bytes, write_json
 from hornbook.core.tools import Tools
-from hornbook.filtering.features import Means, extract, set_of
+from hornbook.filtering.features import set_of
 from hornbook.filtering.settings import FilterConfig
+from hornbook.filtering.table import from_table, rows_of
 from hornbook.quality.features import Features, Matrix
 from hornbook.quality.forest import LEARNERS, Good, Judge, Scores, calibrated
 from hornbook.quality.trust import (
@@ -37,27 +38,31 @@ JUDGE = "judge.safetensors"
 TRUST = "trust.json"
 LABELLED = "labelled.safetensors"
 """The features of the labelled documents, in the order of trust.json's out_of_fold."""
-COSTS = "features/timing.json"
-"""Documents and seconds of each feature set; differs from run to run, as every timing.json does."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Documents with their labels, and which of them count as good."""
+    """Documents with their labels, and which of them count as good; of the filter's judge also their features."""
 
     documents: list[Document]
     labels: Scores
     good: Good
     good_label: float
+    features: Features | None = None
 
 
-def labelled(folder: Path, config: FilterConfig) -> Labelled:
-    """Every document with a label, and which of them are good; StageError where nothing can be learnt."""
+def labelled(folder: Path, config: FilterConfig, measured: Path | None = None) -> Labelled:
+    """Every document with a label, and which of them are good; StageError where nothing can be learnt.
+
+    With the folder of their features, those of a shard that could not be measured are left out.
+    """
     found: list[tuple[Document, float]] = []
     for path in shards(folder):
         table = read_table(path)
         table = table.filter(table["label"].is_valid())
         found += zip(documents(table), map(float, table["label"].to_pylist()), strict=True)
+    place, rows = rows_of(measured, [document.id for document, _ in found]) if measured else ({}, None)
+    found = [item for item in found if rows is None or item[0].id in place]
     if len(found) < FEWEST_LABELS:
         raise StageError(
             f"filter: {len(found)} labelled documents in {folder}; at least {FEWEST_LABELS} are needed: "
@@ -73,21 +78,18 @@ def labelled(folder: Path, config: FilterConfig) -> Labelled:
             f"filter: {good.sum()} of {len(good)} labels are at least {bar:g}; "
             "fewer than two on one side teach nothing: change good_share or good_label"
         )
-    return Labelled([document for document, _ in found], labels, good, bar)
+    known = [document for document, _ in found]
+    features = from_table(rows.take([place[document.id] for document in known])) if rows else None
+    return Labelled(known, labels, good, bar, features)
 
 
-def learn(config: FilterConfig, known: Labelled, means: Means, out: Path, tools: Tools) -> None:
+def learn(config: FilterConfig, known: Labelled, out: Path, tools: Tools) -> None:
     """Write the judge, and in trust.json how far it and its rivals are right about packages they never saw."""
-    seconds: dict[str, float] = {}
-    texts = [document.text for document in known.documents]
-    extract(
-        config.features, texts[:1], config.excerpt_chars, means
-    )  # models are loaded before the clock starts
-    features = extract(config.features, texts, config.excerpt_chars, means, seconds)
-    write_json(out / COSTS, {"documents": len(texts), "seconds": seconds})
-    tools.progress.say(f"  learning from {len(texts)} labels, {features.matrix.shape[1]} features")
-    _write_matrix(out / LABELLED, features.matrix)
-    write_json(out / TRUST, _judge(config, known, features, out, tools))
+    assert known.features is not None
+    count, columns = known.features.matrix.shape
+    tools.progress.say(f"  learning from {count} labels, {columns} features")
+    _write_matrix(out / LABELLED, known.features.matrix)
+    write_json(out / TRUST, _judge(config, known, known.features, out, tools))
 
 
 def _judge(

@@ -1,24 +1,21 @@
-"""The settings of a filter."""
+"""The settings of a filter, and of the features that it judges by."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
-from hornbook.filtering.features import FEATURES, read_spec
+from hornbook.filtering.features import FEATURES, Spec, read_spec
 from hornbook.quality.choice import Rule
 from hornbook.quality.forest import LEARNERS, Shape
 
 
-class FilterConfig(Config):
-    """What scores a document, what the score is learnt from, and how much is kept."""
+class FeaturesConfig(Config):
+    """What is measured of a document, on how much of it."""
 
-    score: Literal["forest", "linear", "gradient_boosting", "random", "comment_density"] = "forest"
-    """forest (the paper's), linear and gradient_boosting learn from the labels; random and comment_density learn
-    nothing: plain baselines, for control arms."""
     features: list[str] = Field(["statistics"], min_length=1)
     """Feature sets side by side: statistics (of code), ngrams (hashed), hidden:MODEL@REVISION (a Hugging Face model's
     mean last hidden state; MODEL a folder, or a Hub id with its revision), checkpoint:ARM (the same of a model that
@@ -30,6 +27,27 @@ class FilterConfig(Config):
     """A model among the features reads this many tokens of the excerpt at most."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of such a model's matrix products."""
+
+    @property
+    def specs(self) -> list[Spec]:
+        return [read_spec(text) for text in self.features]
+
+    @property
+    def arms(self) -> Sequence[str]:
+        """The arms of the recipe whose pretrained models are among the features."""
+        return [spec.name for spec in self.specs if spec.kind == "checkpoint" and not spec.is_folder]
+
+    @property
+    def uses_model(self) -> bool:
+        return any(FEATURES[spec.kind].reads_models for spec in self.specs)
+
+
+class FilterConfig(FeaturesConfig):
+    """What scores a document, what the score is learnt from, and how much is kept."""
+
+    score: Literal["forest", "linear", "gradient_boosting", "random", "comment_density"] = "forest"
+    """forest (the paper's), linear and gradient_boosting learn from the labels; random and comment_density learn
+    nothing: plain baselines, for control arms."""
     trees: int = Field(300, ge=1, le=10_000)
     """Trees in the forest; rounds of gradient boosting."""
     leaf_documents: int = Field(3, ge=1)
@@ -57,8 +75,7 @@ class FilterConfig(Config):
         if self.learns:
             self._exactly_one("good_share", "good_label")
         self._exactly_one("keep_share", "min_score", "keep_tokens")
-        for spec in self.features:
-            read_spec(spec)
+        _ = self.specs  # a name that means nothing is refused here
         if self.keep_share is not None and self.stratum_share > self.keep_share:
             raise ValueError(
                 f"stratum_share {self.stratum_share:g} is more than keep_share {self.keep_share:g}"
@@ -77,13 +94,13 @@ class FilterConfig(Config):
 
     @property
     def arms(self) -> Sequence[str]:
-        """The arms of the recipe whose pretrained models are among the features."""
-        found = [read_spec(spec) for spec in self.features] if self.learns else []
-        return [spec.name for spec in found if spec.kind == "checkpoint" and not spec.is_folder]
+        return super().arms if self.learns else ()
 
     @property
-    def uses_model(self) -> bool:
-        return self.learns and any(FEATURES[read_spec(spec).kind].reads_models for spec in self.features)
+    def measuring(self) -> FeaturesConfig | None:
+        """What is measured of every document before; None where nothing is learnt from it."""
+        chosen = {name: getattr(self, name) for name in FeaturesConfig.model_fields}
+        return FeaturesConfig(**chosen) if self.learns else None
 
     @property
     def rule(self) -> Rule:
@@ -93,3 +110,12 @@ class FilterConfig(Config):
 
     def shape(self, threads: int) -> Shape:
         return Shape(self.trees, self.leaf_documents, threads)
+
+
+def measurings(filters: Mapping[str, FilterConfig]) -> dict[str, FeaturesConfig]:
+    """Step key -> what is measured; filters that judge by the same share it, under the first one's name."""
+    found: dict[str, FeaturesConfig] = {}
+    for key, config in filters.items():
+        if config.measuring and config.measuring not in found.values():
+            found[key.replace("filter", "features", 1)] = config.measuring
+    return found

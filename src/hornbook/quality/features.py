@@ -41,10 +41,10 @@ def from_statistics(statistics: Callable[[str], Mapping[str, float]]) -> Extract
     """Features that are one text's statistics by name; `statistics` gives the same names for every text."""
 
     def extract(texts: Sequence[str]) -> Features:
+        names = tuple(statistics(""))
         rows = [statistics(text) for text in texts]
-        names = tuple(rows[0]) if rows else ()
         values = np.array([[row[name] for name in names] for row in rows], np.float32)
-        return Features(np.nan_to_num(values), names)
+        return Features(np.nan_to_num(values.reshape(len(rows), len(names))), names)
 
     return extract
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.shards import read_json
+from hornbook.filtering.features import COSTS
 from hornbook.reporting.figures import compact, dotted, histogram
 
 WAYS = {
@@ -47,10 +49,15 @@ def agreements(folders: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def costs(folders: Mapping[str, Path]) -> dict[str, float]:
-    """Feature set -> documents a second, as this run learnt from them; nothing where no filter learns."""
-    path = folders.get("filter", Path()) / "features" / "timing.json"
-    told: dict[str, Any] = read_json(path) if path.is_file() else {"documents": 0, "seconds": {}}
-    return {name: told["documents"] / max(seconds, 1e-9) for name, seconds in told["seconds"].items()}
+    """Feature set -> documents a second, as one process measured them; nothing where no filter learns."""
+    steps = [folder for key, folder in folders.items() if key.partition(".")[0] == "features"]
+    told = [read_json(path) for folder in steps for path in folder.glob(f"{COSTS}/*/timing.json")]
+    documents: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
+    for shard in told:
+        documents.update(dict.fromkeys(shard["seconds"], shard["documents"]))
+        seconds |= {name: seconds.get(name, 0.0) + spent for name, spent in shard["seconds"].items()}
+    return {name: documents[name] / max(seconds[name], 1e-9) for name in seconds}
 
 
 def _found(folders: Mapping[str, Path], stage: str, name: str) -> dict[str, Any]:

@@ -27,11 +27,9 @@ from hornbook.core.shards import (
     write_shard,
 )
 from hornbook.core.tools import Tools
-from hornbook.core.workers import Serial
-from hornbook.filtering import features
-from hornbook.filtering.features import Means
 from hornbook.filtering.learning import JUDGE, TRUST, Labelled, against_baselines, labelled, learn
 from hornbook.filtering.settings import FilterConfig
+from hornbook.filtering.table import from_table
 from hornbook.quality.choice import (
     Rule,
     Threshold,
@@ -48,17 +46,10 @@ from hornbook.text.topics import origin, topic
 SCORES = "scores"
 QUALITY = "quality.json"
 THRESHOLD = "threshold.json"
-CHECKPOINT = "checkpoint."
-"""What the names of the inputs that are models begin with."""
 BASELINES = ("random", "comment_density")
 MIXES = ("topic", "licence")
 EXAMPLES = 5
 EXAMPLE_CHARS = 900
-
-
-def identity(config: FilterConfig, _cache: Path) -> Mapping[str, str]:
-    """The content of the local models among the features."""
-    return features.identity(config.features) if config.uses_model else {}
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class Job:
     shard: Path
     config: FilterConfig
     out: Path
-    means: Means
+    features: Path | None
     seed: int
     threshold: Threshold = Threshold(0)  # noqa: RUF009  (frozen)
 
@@ -78,14 +69,15 @@ def run(config: FilterConfig, inputs: Mapping[str, Path], out: Path, tools: Tool
 
     scores/ holds a row a document: score, bytes, comment density, topic, licence and origin.
     """
-    means = means_of(config, inputs, tools)
-    known = labelled(inputs["labels"], config) if config.learns else None
+    measured = inputs["features"] if config.learns else None
+    known = labelled(inputs["labels"], config, measured) if measured else None
     if known and not (out / TRUST).exists():
-        learn(config, known, means, out, tools)
+        learn(config, known, out, tools)
     paths = shards(inputs["documents"])
-    jobs = {path.name: Job(path, config, out, means, tools.seed) for path in paths}
-    here = replace(tools, workers=Serial()) if config.uses_model else tools  # a model takes the whole device
-    failed = run_shards("score", _score_shard, jobs, out / SCORES, here).get("shards_failed", 0)
+    if measured:  # a shard that could not be measured is missing from here on; that step says so
+        paths = [path for path in paths if (measured / KEPT / path.name).exists()]
+    jobs = {path.name: Job(path, config, out, measured, tools.seed) for path in paths}
+    failed = run_shards("score", _score_shard, jobs, out / SCORES, tools).get("shards_failed", 0)
     jobs = {name: job for name, job in jobs.items() if (out / SCORES / KEPT / name).exists()}
     columns = _Columns.read(out, config, list(jobs))
     threshold = choose(columns.keys, columns.sizes, columns.strata, columns.names, config.rule)
@@ -97,30 +89,13 @@ def run(config: FilterConfig, inputs: Mapping[str, Path], out: Path, tools: Tool
     return add_counts([counts, labels, {"shards_failed": failed} if failed else {}])
 
 
-def means_of(config: FilterConfig, inputs: Mapping[str, Path], tools: Tools) -> Means:
-    """With what the features of a config are opened; torch is imported where a model is among them."""
-    if not config.uses_model:
-        return Means()
-    import torch
-
-    device = tools.machine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    checkpoints = tuple(
-        (name.removeprefix(CHECKPOINT), folder)
-        for name, folder in sorted(inputs.items())
-        if name.startswith(CHECKPOINT)
-    )
-    return Means(device, config.precision, config.model_tokens, checkpoints)
-
-
 def _score_shard(job: Job) -> Counts:
     table = read_table(job.shard, ["id", "text", "source", "meta"])
     ids, texts, sources = (table[name].to_pylist() for name in ("id", "text", "source"))
     metas = [orjson.loads(meta) for meta in table["meta"].to_pylist()]
     densities = [comment_density(text) for text in texts]
-    if job.config.learns:
-        scores = _judged(job, texts)
+    if job.features:
+        scores = _judged(job.features / KEPT / job.shard.name, job.out / JUDGE)
     else:
         scores = random_scores(ids, job.seed) if job.config.score == "random" else densities
     columns = {
@@ -137,11 +112,9 @@ def _score_shard(job: Job) -> Counts:
     return write_shard(job.out / SCORES, job.shard.name, pa.table(columns))
 
 
-def _judged(job: Job, texts: Sequence[str]) -> Any:
-    if not texts:
-        return np.zeros(0)
-    found = features.extract(job.config.features, texts, job.config.excerpt_chars, job.means)
-    return _judge(job.out / JUDGE).scores(found.matrix)
+def _judged(features: Path, judge: Path) -> Any:
+    table = read_table(features)
+    return _judge(judge).scores(from_table(table).matrix) if len(table) else np.zeros(0)
 
 
 @lru_cache(maxsize=2)

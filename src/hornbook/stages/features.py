@@ -1,0 +1,72 @@
+"""features: what a judge can learn from, measured of every document once, whatever is kept in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hornbook.core.shards import Counts, read_table, run_shards, shards, write_json, write_shard
+from hornbook.core.tools import Tools
+from hornbook.core.workers import Serial
+from hornbook.filtering import features
+from hornbook.filtering.features import COSTS, Means
+from hornbook.filtering.settings import FeaturesConfig
+from hornbook.filtering.table import to_table
+
+CHECKPOINT = "checkpoint."
+"""What the names of the inputs that are models begin with."""
+
+
+def identity(config: FeaturesConfig, _cache: Path) -> Mapping[str, str]:
+    """The content of the local models among the features."""
+    return features.identity(config.features)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to measure."""
+
+    shard: Path
+    config: FeaturesConfig
+    out: Path
+    means: Means
+
+
+def run(config: FeaturesConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
+    """A row for each document, in its own shard and place: its id and its features, 4 bytes each before zstd.
+
+    Where a model is among the features one process reads with all of the device. costs/ tells the seconds.
+    """
+    means = _means(config, inputs, tools)
+    jobs = {path.name: Job(path, config, out, means) for path in shards(inputs["documents"])}
+    return run_shards(
+        "measure", _measure, jobs, out, replace(tools, workers=Serial()) if config.uses_model else tools
+    )
+
+
+def _means(config: FeaturesConfig, inputs: Mapping[str, Path], tools: Tools) -> Means:
+    """With what the features are opened; torch is imported where a model is among them."""
+    if not config.uses_model:
+        return Means()
+    import torch
+
+    device = tools.machine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoints = tuple(
+        (name.removeprefix(CHECKPOINT), folder)
+        for name, folder in sorted(inputs.items())
+        if name.startswith(CHECKPOINT)
+    )
+    return Means(device, config.precision, config.model_tokens, checkpoints)
+
+
+def _measure(job: Job) -> Counts:
+    table = read_table(job.shard, ["id", "text"])
+    texts, seconds = table["text"].to_pylist(), dict[str, float]()
+    found = features.extract(job.config.features, texts, job.config.excerpt_chars, job.means, seconds)
+    write_json(
+        job.out / COSTS / job.shard.stem / "timing.json", {"documents": len(texts), "seconds": seconds}
+    )
+    return write_shard(job.out, job.shard.name, to_table(table["id"].to_pylist(), found))
