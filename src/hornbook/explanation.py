@@ -99,11 +99,15 @@ def _label_lines(label: Mapping[str, Any] | None) -> list[str]:
         return ["   label: the annotator did not see it"]
     if label["label"] is None:
         return [f"   label: none, the annotator failed ({label['failed']})"]
-    lines = [f"   label: {label['label']:.3g}{_because(label['why'])}"]
+    lines = [f"   label: {label['label']:.3g}{_counted(label['good'])}{_because(label['why'])}"]
     for name, second in label["again"].items():
         if second["label"] is not None:
             lines.append(f"   judged again ({name}): {second['label']:.3g}{_because(second['why'])}")
     return lines
+
+
+def _counted(good: bool | None) -> str:
+    return "" if good is None else ", counted as good" if good else ", not counted as good"
 
 
 def _because(why: str | None) -> str:
@@ -126,7 +130,11 @@ def _nearest_lines(nearest: list[Mapping[str, Any]]) -> list[str]:
     lines = ["", "   nearest labelled documents, by the same features:"] if nearest else []
     for item in nearest:
         label = "  –  " if item["label"] is None else f"{item['label']:5.3g}"
-        lines.append(f"   {label}  {item['source'] or item['id']}  (distance {item['distance']:.2f})")
+        counted = {None: "    ", True: "good", False: "not "}[item["good"]]
+        lines.append(
+            f"   {label}  {counted}  {item['source'] or item['id']}  (distance {item['distance']:.2f})"
+        )
+        lines += [f"          {_because(item['why']).removeprefix(', ')}"] if item["why"] else []
     return lines
 
 

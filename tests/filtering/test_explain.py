@@ -88,7 +88,9 @@ def test_a_labelled_document_is_explained_with_all_there_is(places: Places) -> N
     assert [row["source"] for row in found["cluster"]] == ["p9/copy.py"]
     assert len(found["nearest"]) == 5
     assert DOCUMENTS[1].id not in [row["id"] for row in found["nearest"]]
-    assert all(row["label"] > 0.9 for row in found["nearest"])
+    assert all(row["label"] > 0.9 and row["good"] and row["why"] == EVIL for row in found["nearest"])
+    assert found["label"]["good"]
+    assert not _explain(places, 2)["label"]["good"]
     assert found["nearest"] == sorted(found["nearest"], key=lambda row: row["distance"])
 
 
@@ -113,7 +115,9 @@ def test_an_explanation_cannot_move_the_cursor(places: Places) -> None:
     said = describe(_explain(places, 1), "kept")
     assert "\x1b" not in said
     assert "\x07" not in said
-    assert "because: clear \\x1b[2J" in said
+    assert "label: 1, counted as good, because: clear \\x1b[2J" in said
+    assert said.count("because: clear") == 7  # its own, judged again, and of five neighbours
+    assert "    1  good  p" in said
     assert "judged again (reworded)" in said
     assert "p9/copy.py" in said
 

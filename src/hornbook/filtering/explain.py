@@ -24,6 +24,7 @@ from hornbook.quality.forest import Judge
 
 SCORES = "scores"
 THRESHOLD = "threshold.json"
+QUALITY = "quality.json"
 CLUSTERS = "clusters.parquet"
 SHOWN = 8
 NEAREST = 5
@@ -47,7 +48,7 @@ def explain(config: FilterConfig, document: Document, places: Places) -> dict[st
     limits = read_json(places.filter / THRESHOLD)
     stratum = row[config.strata]
     own = limits["by_stratum"].get(stratum)
-    labels = _labels(places.labels) if places.labels else {}
+    labels = _labels(places.labels, read_json(places.filter / QUALITY)) if places.labels else {}
     found = {
         "id": document.id,
         "source": document.source,
@@ -94,18 +95,23 @@ def _share_below(folder: Path, score: float) -> float:
     return below / max(total, 1)
 
 
-def _labels(folder: Path) -> dict[str, dict[str, Any]]:
-    """Document -> its row among the labelled, without its text."""
-    columns = ["id", "source", "label", "why", "failed"]
-    return {row["id"]: row for path in shards(folder) for row in read_table(path, columns).to_pylist()}
+def _labels(folder: Path, quality: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Document -> its row among the labelled, without its text, and whether it counted as good for this filter."""
+    columns, bar = ["id", "source", "label", "why", "failed"], quality.get("good_label")
+    rows = (row for path in shards(folder) for row in read_table(path, columns).to_pylist())
+    return {row["id"]: {**row, "good": _is_good(row["label"], bar)} for row in rows}
+
+
+def _is_good(label: float | None, bar: float | None) -> bool | None:
+    return None if label is None or bar is None else label >= bar
 
 
 def _label(row: Mapping[str, Any] | None, id_: str, places: Places) -> dict[str, Any] | None:
     if row is None:
         return None
-    again = {name: _labels(folder).get(id_) for name, folder in places.again.items()}
+    again = {name: _labels(folder, {}).get(id_) for name, folder in places.again.items()}
     seconds = {name: {k: second[k] for k in ("label", "why")} for name, second in again.items() if second}
-    return {**{name: row[name] for name in ("label", "why", "failed")}, "again": seconds}
+    return {**{name: row[name] for name in ("label", "good", "why", "failed")}, "again": seconds}
 
 
 def _matrix(folder: Path) -> Any:
@@ -144,8 +150,7 @@ def _nearest(
     return [
         {
             "id": ids[index],
-            "source": labels.get(ids[index], {}).get("source"),
-            "label": labels.get(ids[index], {}).get("label"),
+            **{name: labels.get(ids[index], {}).get(name) for name in ("source", "label", "good", "why")},
             "distance": float(distances[index]),
         }
         for index in order[:NEAREST]
