@@ -11,8 +11,8 @@ KINDS: dict[str, SourceKind] = {
     "installed": SourceKind(find_installed, read_files),
     "folder": SourceKind(find_folder, read_files),
     "git": SourceKind(find_git, read_git),
-    "jsonl": SourceKind(find_jsonl, read_jsonl, records=True),
-    "parquet": SourceKind(find_parquet, read_parquet, records=True),
+    "jsonl": SourceKind(find_jsonl, read_jsonl, records=True, begins=True),
+    "parquet": SourceKind(find_parquet, read_parquet, records=True, begins=True),
     "stack-exchange": SourceKind(find_posts, read_posts, records=True),
 }
 

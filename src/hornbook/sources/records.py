@@ -6,9 +6,10 @@ file does; damage further in costs the rest of that file alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from hornbook.text.files import Found, Line, Truncated, found_file, lines, renam
 
 BATCH_ROWS = 64
 """Rows of a Parquet file in memory at once: of The Stack about a megabyte."""
+BUFFER_BYTES = 1 << 18
+"""Where only the beginning is wanted, so much of a column is read ahead; else a row group's whole columns are."""
 
 
 def find_jsonl(source: Source) -> Iterator[Found]:
@@ -69,9 +72,10 @@ def _jsonl(candidate: Candidate, bounds: Bounds) -> Iterator[Document | Drop]:
 
 def sound_lines(candidate: Candidate, bounds: Bounds) -> Iterator[Line | Drop]:
     """The lines of a file that are not blank; one that is too long, or the cut end of an archive, as a drop."""
-    name, number = candidate.found.name, 0
+    name, number, share = candidate.found.name, 0, candidate.share
+    first_bytes = None if share == 1.0 else int(share * candidate.found.size_bytes)
     try:
-        for line in lines(candidate.found.path, bounds.max_line_bytes):
+        for line in lines(candidate.found.path, bounds.max_line_bytes, first_bytes):
             number = line.number
             if line.size_bytes > bounds.max_line_bytes:
                 detail = (
@@ -104,10 +108,12 @@ def _parquet(candidate: Candidate, bounds: Bounds) -> Iterator[Document | Drop]:
 
     found, number = candidate.found, 0
     columns = [candidate.source.text_column, *candidate.source.meta_columns]
+    reading = {} if candidate.share == 1.0 else {"buffer_size": BUFFER_BYTES, "pre_buffer": False}
     try:
-        with open_place(found.path) as place, pq.ParquetFile(place) as file:
+        with open_place(found.path) as place, pq.ParquetFile(place, **reading) as file:
             batches = file.iter_batches(BATCH_ROWS, columns=columns)
-            for row in chain.from_iterable(batch.to_pylist() for batch in batches):
+            rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+            for row in islice(rows, math.ceil(candidate.share * file.metadata.num_rows)):
                 number += 1
                 yield _from_row(candidate, row, f"{found.name}:{number}", bounds)
     except (OSError, pa.ArrowException) as error:

@@ -128,6 +128,8 @@ class Candidate:
     source: Source
     found: Found
     meta: Mapping[str, str] = field(default_factory=dict)
+    share: float = 1.0
+    """Of a file of records: its beginning that is read."""
 
 
 Read = Callable[[Sequence[Candidate], Bounds, Path], Iterator[Document | Drop]]
@@ -136,11 +138,14 @@ Read = Callable[[Sequence[Candidate], Bounds, Path], Iterator[Document | Drop]]
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """How the files of a source are found, and how they are read; `records`: a file holds many documents."""
+    """How the files of a source are found, and how they are read."""
 
     find: Callable[[Source], Iterable[Found]]
     read: Read
     records: bool = False
+    """A file holds many documents."""
+    begins: bool = False
+    """Of such a file the beginning can be read alone."""
 
 
 def needed_path(source: Source) -> Path:

@@ -38,10 +38,11 @@ class ReadConfig(Bounds):
         (Source(kind="stdlib"), Source(kind="installed")), strict=False, min_length=1
     )
     max_bytes: int = Field(0, ge=0)
-    """Bytes on disk to take at most, a seeded sample of all files and records; 0 takes everything. Every record is
-    drawn by itself, so files of records are read through."""
+    """Bytes on disk to take at most, the same share of every kind of source; 0 takes everything. Files are sampled
+    whole; of each JSONL or Parquet file its beginning is read and no more; questions of a dump are sampled, and the
+    dump is read through, since an answer may stand anywhere."""
     seed: int = 0
-    """Chooses the sample."""
+    """Chooses the samples."""
     shard_bytes: int = Field(8_000_000, ge=1_000)
     """About this much text goes into a shard."""
 
@@ -65,7 +66,10 @@ def run(config: ReadConfig, inputs: Mapping[str, Path], out: Path, tools: Tools)
     share = min(1.0, config.max_bytes / total) if config.max_bytes and total else 1.0
     jobs = {}
     for number, batch in enumerate(_batches(_choose(candidates, config, share), config)):
-        known = tuple(Candidate(c.source, c.found, about(c, owners)) for c in batch)
+        known = tuple(
+            Candidate(c.source, c.found, about(c, owners), share if KINDS[c.source.kind].begins else 1.0)
+            for c in batch
+        )
         stem = shard_name(number).removesuffix(".parquet")
         jobs[f"{stem}.parquet"] = Job(config, out, stem, known, share)
     counts = run_shards("read", _read_job, jobs, out, tools)
@@ -173,11 +177,16 @@ def _read_job(job: Job) -> Counts:
 
 
 def _records(job: Job) -> Iterator[Document | Drop]:
-    """Every document and drop of a job; records are drawn by the job's share, files were chosen before."""
+    """Every document and drop of a job; questions are drawn by the job's share, files were chosen before."""
     work = job.out / WORK / job.stem
     for name, candidates in groupby(job.candidates, key=lambda candidate: candidate.source.kind):
         kind = KINDS[name]
         for record in kind.read(list(candidates), job.config, work):
             source = (record.document if isinstance(record, Drop) else record).source
-            if not kind.records or job.share == 1.0 or _draw(job.config.seed, source) < job.share:
+            if (
+                not kind.records
+                or kind.begins
+                or job.share == 1.0
+                or _draw(job.config.seed, source) < job.share
+            ):
                 yield record

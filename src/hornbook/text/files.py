@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import orjson
 import xxhash
@@ -138,16 +139,17 @@ class Line:
     size_bytes: int
 
 
-def lines(path: Path | str, max_line_bytes: int) -> Iterator[Line]:
+def lines(path: Path | str, max_line_bytes: int, first_bytes: int | None = None) -> Iterator[Line]:
     """The lines of a plain, .gz or .zst file at a path or URL, in bounded memory.
 
     Of a line longer than `max_line_bytes` only that much is kept. Truncated is raised after the last whole
-    chunk of a damaged compressed file.
+    chunk of a damaged compressed file. With `first_bytes` no more of the file is read, packed as it is, and the
+    line that this cuts is left out.
     """
     place = str(path)
     chunks = next((read for suffix, read in CHUNKS.items() if place.endswith(suffix)), _plain_chunks)
     number, kept, size = 1, bytearray(), 0
-    for chunk in chunks(place):
+    for chunk in chunks(place, first_bytes):
         *whole, rest = chunk.split(b"\n")
         for part in whole:
             kept += part[: max(max_line_bytes - len(kept), 0)]
@@ -156,29 +158,50 @@ def lines(path: Path | str, max_line_bytes: int) -> Iterator[Line]:
             kept.clear()
         kept += rest[: max(max_line_bytes - len(kept), 0)]
         size += len(rest)
-    if size:
+    if size and first_bytes is None:
         yield Line(number, bytes(kept), size)
 
 
-def _plain_chunks(place: str) -> Iterator[bytes]:
-    with open_place(place) as file:
+class _Beginning:
+    """The first bytes of an open file, as a file."""
+
+    def __init__(self, file: BinaryIO, first_bytes: int | None) -> None:
+        self.file = file
+        self.left = first_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left is None:
+            return self.file.read(size)
+        data = self.file.read(self.left if size < 0 else min(size, self.left))
+        self.left -= len(data)
+        return data
+
+
+def _plain_chunks(place: str, first_bytes: int | None = None) -> Iterator[bytes]:
+    with open_place(place) as whole:
+        file = _Beginning(whole, first_bytes)
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
-def _gzip_chunks(place: str) -> Iterator[bytes]:
+def _gzip_chunks(place: str, first_bytes: int | None = None) -> Iterator[bytes]:
     try:
-        with open_place(place) as packed, gzip.open(packed) as file:
-            while chunk := file.read(CHUNK_BYTES):
+        with open_place(place) as packed:
+            file = gzip.GzipFile(fileobj=cast(Any, _Beginning(packed, first_bytes)), mode="rb")
+            while chunk := file.read1(CHUNK_BYTES):  # read would lose what stands before a cut
                 yield chunk
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except EOFError as error:
+        if first_bytes is None:
+            raise Truncated(str(error)) from error
+    except (zlib.error, gzip.BadGzipFile) as error:
         raise Truncated(str(error)) from error
 
 
-def _zstd_chunks(place: str) -> Iterator[bytes]:
+def _zstd_chunks(place: str, first_bytes: int | None = None) -> Iterator[bytes]:
     import zstandard
 
-    with open_place(place) as file:
+    with open_place(place) as whole:
+        file = _Beginning(whole, first_bytes)
         frame, rest, inside = zstandard.ZstdDecompressor().decompressobj(), b"", False
         while chunk := rest or file.read(PACKED_CHUNK_BYTES):
             try:
@@ -188,8 +211,8 @@ def _zstd_chunks(place: str) -> Iterator[bytes]:
             inside, rest = not frame.eof, frame.unused_data
             if frame.eof:
                 frame = zstandard.ZstdDecompressor().decompressobj()
-    if inside:
+    if inside and first_bytes is None:
         raise Truncated("the file ends inside a zstd frame")
 
 
-CHUNKS: dict[str, Callable[[str], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}
+CHUNKS: dict[str, Callable[[str, int | None], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}
