@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,13 +11,21 @@ from torch.nn import functional as F
 
 
 class Linear(nn.Linear):
-    """Compiled, the bias is added by the code that reads the product instead of filling its memory beforehand."""
+    """torch's own, but for how it compiles."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.compiler.is_compiling():
-            return super().forward(x)
-        product = F.linear(x, self.weight)
-        return (product + self.bias.float()).to(product.dtype)
+        return split_linear(x, self, [self.out_features])[0]
+
+
+def split_linear(x: Tensor, linear: nn.Linear, widths: list[int]) -> Sequence[Tensor]:
+    """The output of `linear` in parts of these widths.
+
+    Compiled, the code that reads a part adds its bias: otherwise memory is filled with biases before the product.
+    """
+    if not torch.compiler.is_compiling():
+        return F.linear(x, linear.weight, linear.bias).split(widths, dim=-1)
+    parts = zip(F.linear(x, linear.weight).split(widths, dim=-1), linear.bias.split(widths), strict=True)
+    return [(product + bias.float()).to(product.dtype) for product, bias in parts]
 
 
 def gelu(x: Tensor) -> Tensor:

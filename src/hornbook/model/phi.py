@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hornbook.model.attention import attention, cached_attention, document_mask
+from hornbook.model.attention import attention, cached_attention, causal_mask, document_mask, mask_bias
 from hornbook.model.config import SIZES, PhiConfig
 from hornbook.model.crossentropy import IGNORED, head_loss
-from hornbook.model.fused import Linear, gelu
+from hornbook.model.fused import Linear, gelu, split_linear
 
 __all__ = ["SIZES", "Cache", "Phi", "PhiConfig", "attention"]
 
@@ -76,14 +76,14 @@ class Layer(nn.Module):
         self.widths = [config.width] * 3 + [config.mlp_width]
         self.dropout = dropout
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.qkv_fc1 = Linear(config.width, sum(self.widths))
+        self.qkv_fc1 = nn.Linear(config.width, sum(self.widths))
         self.dense = Linear(config.width, config.width)
         self.fc2 = Linear(config.mlp_width, config.width)
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, blocks: int, cache: Cache | None, mask: Tensor | None
     ) -> Tensor:
-        q, k, v, hidden = torch.split(self.qkv_fc1(self.norm(x)), self.widths, dim=-1)
+        q, k, v, hidden = split_linear(self.norm(x), self.qkv_fc1, self.widths)
         q, k, v = (part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in (q, k, v))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         dropout = self.dropout if self.training else 0.0
@@ -155,6 +155,8 @@ class Phi(nn.Module):
         x = self.embed(tokens)
         if cache is None:
             cos, sin = self.cos[:length], self.sin[:length]
+            if self.attention_blocks:  # once, and not in each layer's compiled code
+                mask = mask_bias(causal_mask(length, tokens.device) if mask is None else mask)
         else:
             positions, mask = cache.positions(length), cache.mask(length)
             cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
