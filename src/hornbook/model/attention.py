@@ -84,9 +84,7 @@ class _Blocks(torch.autograd.Function):
     they have met the values, and the backward pass reads each weight once."""
 
     @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, how: tuple[float, int], bias: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, how: tuple[float, int], bias: Tensor) -> Tensor:
         dropout, size = how
         outs, saved = [], []
         for start in range(0, q.shape[2], size):
