@@ -23,9 +23,10 @@ def split_linear(x: Tensor, linear: nn.Linear, widths: list[int]) -> Sequence[Te
     Compiled, the code that reads a part adds its bias: otherwise memory is filled with biases before the product.
     """
     if not torch.compiler.is_compiling():
-        return F.linear(x, linear.weight, linear.bias).split(widths, dim=-1)
-    parts = zip(F.linear(x, linear.weight).split(widths, dim=-1), linear.bias.split(widths), strict=True)
-    return [(product + bias.float()).to(product.dtype) for product, bias in parts]
+        return torch.split(F.linear(x, linear.weight, linear.bias), widths, dim=-1)
+    products = torch.split(F.linear(x, linear.weight), widths, dim=-1)
+    biases = torch.split(linear.bias, widths)
+    return [(p + b.float()).to(p.dtype) for p, b in zip(products, biases, strict=True)]
 
 
 def gelu(x: Tensor) -> Tensor:
