@@ -96,6 +96,55 @@ def test_the_stack_s_columns_are_read_from_a_mirror_on_disk(tmp_path: Path, read
         read({**source, "text_key": "body"})
 
 
+CARDS = {
+    "the-stack-dedup": (
+        {
+            "content": code(1),
+            "max_stars_repo_name": "o/r",
+            "max_stars_repo_path": "a.py",
+            "max_stars_count": 7,
+        },
+        {"max_stars_repo_licenses": ["MIT"]},
+    ),
+    "the-stack-smol": (
+        {"content": code(1), "repository_name": "o/r", "path": "a.py", "licenses": ["MIT"]},
+        {"avg_line_length": 20.5, "lang": "Python"},
+    ),
+    "the-stack-v2": (
+        {"content": code(1), "repo_name": "o/r", "path": "a.py", "star_events_count": 7},
+        {"detected_licenses": ["MIT"], "blob_id": "0"},
+    ),
+    "starcoderdata": (
+        {
+            "content": code(1),
+            "max_stars_repo_name": "o/r",
+            "max_stars_repo_path": "a.py",
+            "max_stars_count": 7,
+        },
+        {"id": "0"},
+    ),
+    "github-code-clean": (
+        {"code": code(1), "repo_name": "o/r", "path": "a.py", "license": "MIT"},
+        {"language": "Python", "size": 9},
+    ),
+}
+"""What is taken of a row, and what else is in it, as docs/adding.md says where from."""
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_row_as_its_dataset_has_it_is_read_by_its_preset(
+    name: str, memory: Any, read: Callable[..., Any]
+) -> None:
+    row = {**CARDS[name][0], **CARDS[name][1]}
+    memory.pipe("/rows/r.jsonl", orjson.dumps(row))
+    kept, _, _ = read({"kind": "jsonl", "path": "memory://rows", "columns": name})
+    (document,) = kept.values()
+    assert document.text == code(1)
+    stars = {"stars": 7} if 7 in row.values() else {}
+    licence = {} if name == "starcoderdata" else {"licence": "MIT"}
+    assert document.meta == {"repository": "o/r", "path": "a.py", **stars, **licence}
+
+
 READ_THE_STACK = """
 import sys
 from pathlib import Path
