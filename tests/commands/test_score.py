@@ -177,7 +177,7 @@ def test_what_a_killed_run_judged_is_not_judged_again(tmp_path: Path) -> None:
 
     again = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "38 of 301 attempts have a verdict from before" in again.stderr
-    assert "from before 38 of 301 verdicts" in again.stdout
+    assert "kept       38 of 301 verdicts, from before" in again.stdout
     assert "1 passed" in again.stdout
     found = results({"results": tmp_path / "s.results.jsonl"})
     assert [row["outcome"] for row in found] == ["memory"] * 38 + ["failed"] * 262 + ["passed"]

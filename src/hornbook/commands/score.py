@@ -189,7 +189,7 @@ def _show(found: dict[str, Any], examples: Sequence[Quarantined]) -> None:
         shown = [f"line {q.line}: {q.reason}" for q in examples]
         print(f"left out   {count:,} lines: " + _few(shown, "; ", count))
     if found["kept"]:
-        print(f"from before {found['kept']:,} of {found['attempts']:,} verdicts, kept by contents")
+        print(f"kept       {found['kept']:,} of {found['attempts']:,} verdicts, from before")
     print(f"proved by  {found['proof_verdicts']:,} verdicts on own and empty solutions, all right")
     print(f"isolation  {', '.join(found['isolation'])}")
     print(f"verdicts   {found['results']}")
