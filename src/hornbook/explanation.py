@@ -130,7 +130,7 @@ def _nearest_lines(nearest: list[Mapping[str, Any]]) -> list[str]:
     lines = ["", "   nearest labelled documents, by the same features:"] if nearest else []
     for item in nearest:
         label = "  –  " if item["label"] is None else f"{item['label']:5.3g}"
-        counted = {None: "    ", True: "good", False: "not "}[item["good"]]
+        counted = {None: "    ", True: "good", False: "bad "}[item["good"]]
         lines.append(
             f"   {label}  {counted}  {item['source'] or item['id']}  (distance {item['distance']:.2f})"
         )

@@ -15,6 +15,7 @@ from hornbook.core.shards import read_json
 from hornbook.core.store import Store, remove, size_bytes
 
 MEBIBYTE = 2**20
+SHOWN_NUMBERS = 6
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What could move a terminal's cursor, or reorder what it shows."""
 
@@ -86,7 +87,7 @@ def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:
     for name, value in record.items():
         if name in ("source", "text"):
             continue
-        lines += _describe_meta(value) if name == "meta" else [f"   {name}: {value}"]
+        lines += _describe_meta(value) if name == "meta" else [f"   {name}: {_describe_value(value, full)}"]
     text = str(record.get("text") or "").splitlines()
     shown = text if full else text[:first_lines]
     lines += [f"   │ {line}" for line in shown]
@@ -98,6 +99,12 @@ def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:
 def harmless(text: str) -> str:
     """A text whose control characters are shown, not sent."""
     return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def _describe_value(value: Any, full: bool) -> str:
+    if not isinstance(value, list) or full or len(value) <= SHOWN_NUMBERS:
+        return str(value)
+    return f"{', '.join(map(str, value[:SHOWN_NUMBERS]))}, … ({len(value)} in all; --full shows them)"
 
 
 def _describe_meta(meta: str) -> list[str]:

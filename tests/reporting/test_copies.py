@@ -9,7 +9,7 @@ import pytest
 from hornbook.core.records import Document
 from hornbook.core.shards import Counts, run_shards, shard_name, write_json, write_shard
 from hornbook.core.tools import Tools
-from hornbook.reporting.copies import copies, set_aside
+from hornbook.reporting.copies import copies, set_aside, short_path
 from hornbook.stages import dedup, report
 
 
@@ -39,6 +39,16 @@ def test_clusters_say_who_was_kept_and_by_which_rule(deduplicated: Path) -> None
     assert (largest["kept"], largest["size"], len(largest["gone"])) == ("copy/0.py", 10, 4)
     assert (spaced["kept"], spaced["gone"][0]["reason"]) == ("spaced.py", "exact_copy")
     assert copies(deduplicated / "none") == {}
+
+
+def test_a_long_path_is_shortened_in_its_middle() -> None:
+    assert short_path("torch/nn/modules/linear.py") == "torch/nn/modules/linear.py"
+    deep = "transformers/models/deformable_detr/feature_extraction_deformable_detr.py"
+    assert short_path(deep) == "transformers/models/d…ion_deformable_detr.py"
+    assert short_path("a/" + "folder/" * 20 + "name.py") == "a/…/folder/folder/folder/folder/name.py"
+    long = short_path("x" * 300 + ".py")
+    assert len(long) == 44
+    assert long.endswith(".py")
 
 
 def test_a_corpus_without_copies_says_so(tmp_path: Path) -> None:
@@ -72,5 +82,5 @@ def test_the_page_shows_clusters_and_what_is_missing(deduplicated: Path, tmp_pat
     page = (out / "report.html").read_text()
     assert "their documents are missing" in page
     assert "shard-00002.parquet: ValueError: &lt;no luck&gt;" in page
-    assert "copy/1.py <small>near copy" in page
+    assert 'title="copy/1.py">copy/1.py</span> <small>near copy' in page
     assert "<b>" not in page.partition("<h2>Copies</h2>")[2]

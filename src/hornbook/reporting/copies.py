@@ -12,6 +12,7 @@ from hornbook.core.shards import FAILED, read_json
 SHOWN_CLUSTERS = 5
 SHOWN_MEMBERS = 4
 SHOWN_ERRORS = 3
+SHORT_PATH = 44
 LOOKED_AT = 2_000
 """Rows of the list of clusters that the shown ones are taken from."""
 
@@ -40,6 +41,20 @@ def _clusters(path: Path) -> list[dict[str, Any]]:
         }
         for kept, gone in largest
     ]
+
+
+def short_path(path: str) -> str:
+    """A path of at most SHORT_PATH characters: its first folder and its end, or what fits of a long name."""
+    if len(path) <= SHORT_PATH:
+        return path
+    first, *rest = path.split("/")
+    end = ""
+    while rest and len(f"{first}/…/{rest[-1]}/{end}") <= SHORT_PATH + 1:
+        end = f"{rest.pop()}/{end}"
+    if end:
+        return f"{first}/…/{end}".rstrip("/")
+    half = SHORT_PATH // 2
+    return f"{path[: half - 1]}…{path[-half:]}"
 
 
 def set_aside(folders: Mapping[str, Path]) -> dict[str, Any]:

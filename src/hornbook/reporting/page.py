@@ -12,6 +12,7 @@ from markupsafe import Markup
 from hornbook.core.records import text_id
 from hornbook.reporting import diversity, exercises, judging, samples
 from hornbook.reporting.compare import MEASURES, OWN
+from hornbook.reporting.copies import short_path
 from hornbook.reporting.figures import compact, curves, intervals
 from hornbook.reporting.results import losses
 
@@ -168,5 +169,6 @@ FILTERS: dict[str, Any] = {
     "signed": lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−"),
     "duration": _duration,
     "title": lambda name: TITLES.get(name, name),
+    "short_path": short_path,
     "words": lambda code: str(code).replace("_", " "),
 }
