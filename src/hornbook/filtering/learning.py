@@ -79,7 +79,7 @@ def labelled(folder: Path, config: FilterConfig, measured: Path | None = None) -
             "fewer than two on one side teach nothing: change good_share or good_label"
         )
     known = [document for document, _ in found]
-    features = from_table(rows.take([place[document.id] for document in known])) if rows else None
+    features = from_table(rows.take([place[document.id] for document in known])) if rows is not None else None
     return Labelled(known, labels, good, bar, features)
 
 
