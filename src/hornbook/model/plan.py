@@ -33,7 +33,7 @@ GLIBC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**28}
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
 OPERATIONS_PER_SECOND = {"cpu": 2e11, "cuda": 1e14}
 COMPILE_PAYS_AFTER_SECONDS = 900
-"""A cold torch.compile takes 35 to 120 seconds on two cores and then saves about a fifth."""
+"""A cold torch.compile takes 35 to 120 seconds on two cores and then saves about a third."""
 
 
 @dataclass(frozen=True)
