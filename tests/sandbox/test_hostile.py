@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hostile_world import RIGHT, TESTS, WRONG, World, processes_below
-from own_hostile import PROGRAMS
+from own_hostile import PROGRAMS, forged
 
 from hornbook.core.errors import SandboxError
 from hornbook.sandbox import Limits, Program, Sandbox
@@ -55,6 +55,24 @@ def test_published_hostile_programs_are_contained(sandbox: Sandbox, world: World
 
 def test_our_own_hostile_programs_are_contained(sandbox: Sandbox, world: World) -> None:
     assert contained(sandbox, world, PROGRAMS) == []
+
+
+LOOPS = (
+    "assert all(map(lambda n: candidate(n, n) == 2 * n, [1, 2]))",
+    "for got, right in zip(map(candidate, [1, 2], [1, 2]), [2, 4]): assert got == right",
+    "assert [n for n in filter(lambda n: candidate(n, n) != 2 * n, [1, 2])] == []",
+    "assert next((False for n in [1, 2] if candidate(n, n) != 2 * n), True)",
+)
+"""Tests that StopIteration from the call would end before they have checked anything."""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_end_that_is_forged_ends_no_loop_of_the_tests(sandbox: Sandbox, loop: str) -> None:
+    tests = f"def check(candidate):\n    {loop}\n"
+    assert sandbox.verdict(Program(RIGHT, tests, "add")).passed
+    for message in (b'["end",null,null]', b'["end",["StopIteration","",0],null]'):
+        verdict = sandbox.verdict(Program(forged(repr(message)), tests, "add"))
+        assert verdict.outcome == "failed", verdict
 
 
 def test_memory_of_the_trusted_processes_stays_small(sandbox: Sandbox) -> None:
