@@ -16,6 +16,8 @@ from pathlib import Path
 
 from hornbook.benchmarks import load
 from hornbook.benchmarks.kept import Kept, Keys
+from hornbook.commands.options import state_folder
+from hornbook.core.secret import user_secret
 from hornbook.sandbox import Limits, Sandbox, Verdict
 
 
@@ -30,8 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Sandbox(Limits(), 1) as sandbox:
         samples = Path(folder) / "samples.jsonl"
         results = Path(folder) / "samples.results.jsonl"
-        keys = Keys(sandbox)
-        with samples.open("w") as file, Kept(results) as kept:
+        keys = Keys(sandbox, user_secret(state_folder()))
+        with samples.open("w") as file, Kept(results, keys) as kept:
             for number in range(options.attempts):
                 problem = problems[number % len(problems)]
                 completion = f"{problem.solution}    # {number}\n"

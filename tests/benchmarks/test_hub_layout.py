@@ -190,6 +190,22 @@ def test_tests_of_another_layout_run_whole(test: str, tmp_path: Path) -> None:
     assert passed == [True, False]
 
 
+def test_tests_of_another_layout_find_what_the_solution_defines(tmp_path: Path) -> None:
+    row = {
+        "task_id": 3,
+        "prompt": "Write a function to count.",
+        "code": "class Pair:\n    def __init__(self, n):\n        self.n = n\n\n\ndef f(pair):\n    return pair.n",
+        "test_list": ["assert f(Pair(3)) == 3"],
+        "test": "assert f(Pair(3)) == 3\nassert candidate(Pair(4)) == 4\n",
+    }
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    (problem,) = load(f"mbpp_plus:{tmp_path}/mine.jsonl")
+    with Sandbox(workers=1) as sandbox:
+        own, stub = (sandbox.verdict(program(problem, text)) for text in (problem.solution, "    return 9\n"))
+    assert (own.passed, stub.outcome) == (True, "failed")
+    assert stub.reason == "AssertionError: assert f(Pair(3)) == 3"
+
+
 def test_a_hub_without_the_files_says_so(own_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published(own_hub, "evalplus/mbppplus")
     with mirror(own_hub) as (address, _):

@@ -25,6 +25,14 @@ PROBLEMS = {problem.id: problem for problem in load("humaneval")}
 ZERO, TWO = PROBLEMS["HumanEval/0"], PROBLEMS["HumanEval/2"]
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the secret is; nothing of the user's is seen."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
 def score(path: Path, *words: str) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["score", str(path), "--quiet", "--json", *words])
     if isinstance(done.exception, HornbookError):
@@ -170,7 +178,7 @@ def test_what_a_killed_run_judged_is_not_judged_again(tmp_path: Path) -> None:
             time.sleep(0.01)
         run.send_signal(signal.SIGKILL)
     lines = unfinished.read_bytes().splitlines()
-    unfinished.write_bytes(b"".join(line + b"\n" for line in lines[:19]).replace(b'"failed"', b'"memory"'))
+    unfinished.write_bytes(b"".join(line + b"\n" for line in lines[:19]))
     with unfinished.open("ab") as file:
         file.write(lines[19][:-9])
     assert not (tmp_path / "s.results.jsonl").exists()
@@ -180,7 +188,9 @@ def test_what_a_killed_run_judged_is_not_judged_again(tmp_path: Path) -> None:
     assert "kept       38 of 301 verdicts, from before" in again.stdout
     assert "1 passed" in again.stdout
     found = results({"results": tmp_path / "s.results.jsonl"})
-    assert [row["outcome"] for row in found] == ["memory"] * 38 + ["failed"] * 262 + ["passed"]
+    assert [row["outcome"] for row in found] == ["failed"] * 300 + ["passed"]
+    before = [json.loads(line) for line in lines[:19] for _ in "ab"]
+    assert [row["cpu_seconds"] for row in found[:38]] == [row["cpu_seconds"] for row in before]
     assert not unfinished.exists()
 
 
@@ -194,6 +204,36 @@ def test_a_finished_score_is_extended_and_other_settings_judge_anew(tmp_path: Pa
     assert [row["line"] for row in results({"results": tmp_path / "s.results.jsonl"})] == [1, 2, 3]
     assert score(path, "-b", "humaneval", "--cpu-seconds", "4")["kept"] == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["s.jsonl", "s.results.jsonl"]
+
+
+def test_verdicts_made_or_changed_elsewhere_are_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"task_id": "HumanEval/0", "completion": "    return None\n"},
+        {"task_id": 2, "completion": "rubbish"},
+    ]
+    path, place = write(tmp_path / "s.jsonl", rows), tmp_path / "s.results.jsonl"
+    assert score(path, "-b", "humaneval")["passed"] == 0
+    place.write_text(place.read_text().replace('"outcome": "failed"', '"outcome": "passed"'))
+    found = score(path, "-b", "humaneval")
+    assert (found["kept"], found["passed"], found["not_kept"]) == (0, 0, "")
+    assert score(path, "-b", "humaneval")["kept"] == 2
+    assert score(path, "-b", "humaneval", "--fresh")["kept"] == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
+    assert score(path, "-b", "humaneval")["kept"] == 0
+
+
+def test_where_no_secret_can_be_kept_all_is_judged_and_said(own_state: Path, tmp_path: Path) -> None:
+    (own_state / "hornbook").touch()
+    path = write(tmp_path / "s.jsonl", [{"task_id": "HumanEval/0", "completion": ZERO.solution}])
+    for _ in range(2):
+        found = score(path, "-b", "humaneval")
+        assert (found["kept"], found["passed"]) == (0, 1)
+        assert "hornbook/secret cannot be kept: " in found["not_kept"]
+    said = CliRunner().invoke(app, ["score", str(path), "-b", "humaneval"])
+    assert "not kept   all was judged, and will be the next time: " in said.stdout
+    assert "no verdict can be used again: " in said.stderr
 
 
 def test_attempts_are_never_overwritten_and_are_a_file(tmp_path: Path) -> None:

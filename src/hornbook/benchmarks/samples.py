@@ -11,7 +11,7 @@ from typing import Any
 
 from hornbook.benchmarks.attempts import failure_kind
 from hornbook.benchmarks.files import numbered_lines
-from hornbook.benchmarks.kept import Kept, Key, Keys, row
+from hornbook.benchmarks.kept import Kept, Key, Keys
 from hornbook.benchmarks.problem import Problem
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.sandbox import Program, Sandbox, Verdict
@@ -161,7 +161,7 @@ def rows(attempts: Iterable[Attempt], keys: Keys, kept: Kept) -> Iterator[Row]:
             "task_id": attempt.problem.id,
             "passed": verdict.passed,
             "failure": failure_kind(attempt.text, verdict),
-            **row(key, verdict),
+            **keys.row(key, verdict),
         }
 
 

@@ -97,3 +97,10 @@ def read_keys(machine: Machine) -> dict[str, SecretStr]:
     return {
         model: SecretStr(os.environ[name].strip()) for model, name in named.items() if os.environ.get(name)
     }
+
+
+def state_folder() -> Path:
+    """Where the system has programs keep what is one user's own and outlasts a cache."""
+    from platformdirs import user_state_path
+
+    return user_state_path("hornbook")

