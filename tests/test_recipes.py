@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hornbook.arms import Arm
 from hornbook.core.config import parse, read_toml
 from hornbook.core.errors import ConfigError
 from hornbook.model.config import PhiConfig
@@ -74,6 +75,13 @@ def test_several_seeds_are_several_arms_and_the_same_steps_as_if_each_were_writt
         *(f"pretrain/half-wrong-{seed}" for seed in (1, 2, 3)),
     ]
     assert "seeds" not in str(_dials().model_dump())
+
+
+def test_several_seeds_of_an_arm_that_code_made_are_several_arms_too() -> None:
+    written = _dials(a={"mix": "right", "seeds": [1, 2]})
+    made = Recipe(**{**dict(written), "arms": {"a": Arm(mix="right", seeds=[1, 2])}})
+    assert {name: arm.seed for name, arm in made.arms.items()} == {"a-1": 1, "a-2": 2}
+    assert made == written
 
 
 @pytest.mark.parametrize(

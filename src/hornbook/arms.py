@@ -25,14 +25,17 @@ class Arm(Config):
     mix: str
     finetune: str | None = None
     seed: int = 0
-    seeds: list[int] = Field([], min_length=1, exclude=True)
+    seeds: list[int] | None = Field(None, min_length=1, exclude=True)
     """In place of `seed`, several: an arm each, called NAME-SEED. Comparisons then say how far the seed alone moves."""
 
 
 def one_seed_each(written: Mapping[str, Any]) -> dict[str, Any]:
     """Arms as a recipe has them, each arm with several seeds as so many arms with one."""
     found: dict[str, Any] = {}
-    for name, arm in written.items():
+    for name, given in written.items():
+        arm = (
+            {key: getattr(given, key) for key in given.model_fields_set} if isinstance(given, Arm) else given
+        )
         several = arm.get("seeds") if isinstance(arm, dict) else None
         if not several or not isinstance(several, list):
             made = {name: arm}

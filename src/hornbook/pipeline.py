@@ -205,7 +205,7 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {
-    "read": Stage(read.run, version=2, identity=read.identity),
+    "read": Stage(read.run, version=3, identity=read.identity),
     "dedup": Stage(dedup.run, version=2),
     "annotate": Stage(annotate.run, version=2, identity=annotate.identity, asks=annotate.asks),
     "features": Stage(features.run, identity=features.identity),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hornbook.core.errors import InputError
 from hornbook.core.records import Document, documents_table
 from hornbook.core.shards import read_json, read_table, shard_name, shards, write_shard
 from hornbook.core.tools import Tools
@@ -109,6 +111,11 @@ def test_one_that_nobody_judged_has_no_label(places: Places) -> None:
     assert found["cluster"] == []
     assert "did not see it" in describe(found, "kept")
     assert "none were found" in describe(found, "kept")
+
+
+def test_a_filter_without_features_beside_it_is_to_be_run_again(places: Places) -> None:
+    with pytest.raises(InputError, match="run the recipe again"):
+        explain(CONFIG, DOCUMENTS[1], replace(places, features=None))
 
 
 def test_an_explanation_cannot_move_the_cursor(places: Places) -> None:

@@ -142,6 +142,10 @@ def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_p
             "a Hub id needs its revision: hidden:owner/model@<commit>",
         ),
         ({"good_share": 0.5, "keep_share": 0.2, "features": ["ngrams:x"]}, "ngrams takes no name"),
+        (
+            {"good_share": 0.5, "keep_share": 0.2, "features": ["hidden:m@a", "statistics", "hidden:m@b"]},
+            "features has hidden:m more than once",
+        ),
         ({"good_share": 0.5, "keep_share": 0.2, "stratum_share": 0.3}, "0.3 is more than keep_share 0.2"),
         ({"score": "random", "keep_share": 0.2, "keep_tokens": 9}, "exactly one of keep_share"),
         ({"good_share": 0.5, "keep_share": 1.2}, "keep_share is 1.2; it should be less than or equal to 1"),

@@ -91,6 +91,28 @@ def test_a_truncated_file_gives_its_lines_and_says_so(tmp_path: Path, name: str)
     assert all(line.data + b"\n" == data[81 * (line.number - 1) : 81 * line.number] for line in got)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
+def test_wherever_a_file_is_cut_the_line_there_is_the_last_and_whole(tmp_path: Path, name: str) -> None:
+    rows = [b"%d %s" % (number, os.urandom(number % 7).hex().encode()) for number in range(80)]
+    path = write(tmp_path / name, packed(name, b"\n".join(rows)))
+    before = 0
+    for cut in range(path.stat().st_size + 1):
+        got = [line.data for line in lines(path, 1_000, cut)]
+        assert got == rows[: len(got)]
+        assert len(got) >= max(before, 1)
+        before = len(got)
+    assert before == len(rows)
+
+
+def test_members_of_gzip_are_read_to_the_cut_and_padding_is_none(tmp_path: Path) -> None:
+    members = [gzip.compress(os.urandom(20).hex().encode() + b"\n") for _ in range(100)]
+    path = write(tmp_path / "a.gz", b"".join(members) + bytes(40_000))
+    assert len(list(lines(path, 1_000))) == 100
+    assert len(list(lines(path, 1_000, sum(map(len, members[:50]))))) == 51
+    with pytest.raises(Truncated):
+        list(lines(write(tmp_path / "zeros.gz", bytes(100)), 1_000))
+
+
 def test_found_file_has_the_name_alone(tmp_path: Path) -> None:
     file = found_file(write(tmp_path / "a.jsonl", b"12345"))
     assert (file.name, file.size_bytes) == ("a.jsonl", 5)

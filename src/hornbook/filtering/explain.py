@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hornbook.core.errors import InputError
 from hornbook.core.records import Document
 from hornbook.core.shards import read_json, read_table, shards
 from hornbook.filtering.features import FEATURES, read_spec, set_of
@@ -43,7 +44,10 @@ class Places:
 
 
 def explain(config: FilterConfig, document: Document, places: Places) -> dict[str, Any]:
-    """All that is known of why a document scored what it did; a part that does not apply is empty or None."""
+    """All that is known of why a document scored what it did; a part that does not apply is empty or None.
+
+    InputError where the features that the score was learnt from are not among the places.
+    """
     row = _scored(places.filter, document.id)
     limits = read_json(places.filter / THRESHOLD)
     stratum = row[config.strata]
@@ -65,7 +69,10 @@ def explain(config: FilterConfig, document: Document, places: Places) -> dict[st
     }
     if not config.learns:
         return found
-    assert places.features is not None
+    if places.features is None:
+        raise InputError(
+            "this filter was built when features were no step of their own; run the recipe again, then ask again"
+        )
     _, row = rows_of(places.features, [document.id])
     features = from_table(row)
     matrix = _matrix(places.filter)

@@ -75,7 +75,12 @@ class FilterConfig(FeaturesConfig):
         if self.learns:
             self._exactly_one("good_share", "good_label")
         self._exactly_one("keep_share", "min_score", "keep_tokens")
-        _ = self.specs  # a name that means nothing is refused here
+        columns = list(map(str, self.specs))  # a name that means nothing is refused here
+        twice = [name for name in columns if columns.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"features has {twice[0]} more than once; its columns have one name whatever the revision: keep one"
+            )
         if self.keep_share is not None and self.stratum_share > self.keep_share:
             raise ValueError(
                 f"stratum_share {self.stratum_share:g} is more than keep_share {self.keep_share:g}"

@@ -129,7 +129,7 @@ class Candidate:
     found: Found
     meta: Mapping[str, str] = field(default_factory=dict)
     share: float = 1.0
-    """Of a file of records: its beginning that is read."""
+    """Of a file of records: its beginning that is read, to the end of the line or row that it ends in."""
 
 
 Read = Callable[[Sequence[Candidate], Bounds, Path], Iterator[Document | Drop]]

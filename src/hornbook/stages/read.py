@@ -9,8 +9,9 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import xxhash
@@ -27,6 +28,8 @@ from hornbook.text.files import files_identity
 from hornbook.text.packages import owners_of_files, site_folders
 
 OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
+WHOLE_BYTES = 1_000_000
+"""A file of records that is smaller is not cut: it may be a single record, or a single block of zstd."""
 WORK = "work"
 """Where a source keeps what must wait on disk while it is read."""
 
@@ -39,8 +42,10 @@ class ReadConfig(Bounds):
     )
     max_bytes: int = Field(0, ge=0)
     """Bytes on disk to take at most, the same share of every kind of source; 0 takes everything. Files are sampled
-    whole; of each JSONL or Parquet file its beginning is read and no more; questions of a dump are sampled, and the
-    dump is read through, since an answer may stand anywhere."""
+    whole, JSONL and Parquet files below 1 MB too. Of larger ones, and of the last small one, the first bytes (of
+    Parquet the first rows) are taken, and the line or row that these end in is finished: so much may come on top.
+    Questions of a dump are sampled, and the dump is read through, since an answer may stand anywhere. A file whose
+    store tells no size is sampled whole and counts as nothing."""
     seed: int = 0
     """Chooses the samples."""
     shard_bytes: int = Field(8_000_000, ge=1_000)
@@ -65,11 +70,13 @@ def run(config: ReadConfig, inputs: Mapping[str, Path], out: Path, tools: Tools)
     total = sum(candidate.found.size_bytes for candidate in candidates)
     share = min(1.0, config.max_bytes / total) if config.max_bytes and total else 1.0
     jobs = {}
-    for number, batch in enumerate(_batches(_choose(candidates, config, share), config)):
-        known = tuple(
-            Candidate(c.source, c.found, about(c, owners), share if KINDS[c.source.kind].begins else 1.0)
-            for c in batch
+    chosen = _choose(candidates, config, share)
+    if not chosen:
+        raise InputError(
+            f"read.max_bytes is {config.max_bytes:,}, and the first file that was drawn is larger; raise it"
         )
+    for number, batch in enumerate(_batches(chosen, config)):
+        known = tuple(replace(c, meta=about(c, owners)) for c in batch)
         stem = shard_name(number).removesuffix(".parquet")
         jobs[f"{stem}.parquet"] = Job(config, out, stem, known, share)
     counts = run_shards("read", _read_job, jobs, out, tools)
@@ -115,22 +122,43 @@ def _reachable(place: str) -> Iterator[None]:
 
 
 def _choose(candidates: list[Candidate], config: ReadConfig, share: float) -> list[Candidate]:
-    """All files of records, and of the others those that hash lowest until their share of the bytes is full.
+    """All dumps whole, a share of all large files of records, and some of the others, in the order given."""
+    if share == 1.0:
+        return candidates
+    chosen: list[tuple[int, Candidate]] = []
+    others: list[tuple[int, Candidate]] = []
+    for place, candidate in enumerate(candidates):
+        kind = KINDS[candidate.source.kind]
+        if kind.records and not kind.begins:
+            chosen.append((place, candidate))
+        elif kind.begins and candidate.found.size_bytes >= WHOLE_BYTES:
+            chosen.append((place, replace(candidate, share=share)))
+        else:
+            others.append((place, candidate))
+    chosen += _sample(others, config, share)
+    return [candidate for _, candidate in sorted(chosen, key=itemgetter(0))]
+
+
+def _sample(
+    files: list[tuple[int, Candidate]], config: ReadConfig, share: float
+) -> Iterator[tuple[int, Candidate]]:
+    """Those that hash lowest until their share of the bytes is full; a file of records is cut to what is left.
 
     A file's place in that order depends on the seed and its name alone: files that come or go move no other.
     """
-    if share == 1.0:
-        return candidates
-    whole = [c for c in candidates if not KINDS[c.source.kind].records]
-    bytes_left = share * sum(c.found.size_bytes for c in whole)
-    chosen = [c for c in candidates if KINDS[c.source.kind].records]
-    for candidate in sorted(whole, key=lambda c: _draw(config.seed, c.found.name)):
-        bytes_left -= min(candidate.found.size_bytes, config.max_document_bytes)
-        if bytes_left < 0:
-            break
-        chosen.append(candidate)
-    order = {id(candidate): number for number, candidate in enumerate(candidates)}
-    return sorted(chosen, key=lambda c: order[id(c)])
+    bytes_left = share * sum(candidate.found.size_bytes for _, candidate in files)
+    drawn = sorted((_draw(config.seed, candidate.found.name), place, candidate) for place, candidate in files)
+    for draw, place, candidate in drawn:
+        size, begins = candidate.found.size_bytes, KINDS[candidate.source.kind].begins
+        if begins and not size and draw >= share:
+            continue  # nothing of it would ever fill the share
+        cost = size if begins else min(size, config.max_document_bytes)
+        if cost > bytes_left:
+            if begins and bytes_left > 0:
+                yield place, replace(candidate, share=bytes_left / size)
+            return
+        bytes_left -= cost
+        yield place, candidate
 
 
 def _draw(seed: int, name: str) -> float:

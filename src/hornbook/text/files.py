@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import orjson
 import xxhash
@@ -28,7 +27,10 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file found in a folder: its name relative to that folder with forward slashes, where it is, its size."""
+    """A file found in a folder: its name relative to that folder with forward slashes, where it is, its size.
+
+    The size is 0 where a store does not tell it.
+    """
 
     name: str
     path: str
@@ -74,7 +76,7 @@ def walk_url(url: str, suffixes: tuple[str, ...], skip: frozenset[str] = frozens
         name = path.removeprefix(root).lstrip("/") or path.rpartition("/")[2]
         if name.endswith(suffixes) and skip.isdisjoint(name.split("/")[:-1]):
             version = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
-            yield Found(name, system.unstrip_protocol(path), int(info["size"] or 0), version=version)
+            yield Found(name, system.unstrip_protocol(path), int(info.get("size") or 0), version=version)
 
 
 def renamed(files: Iterable[Found], prefix: str) -> Iterator[Found]:
@@ -119,8 +121,9 @@ def files_identity(files: Mapping[str, Found], index_path: Path | None = None) -
 def _content_hash(path: str) -> str:
     hasher = xxhash.xxh3_128()
     try:
-        for chunk in _plain_chunks(path):
-            hasher.update(chunk)
+        with open_place(path) as file:
+            for chunk in _plain_chunks(_Beginning(file)):
+                hasher.update(chunk)
     except OSError:
         return "unreadable"
     return hasher.hexdigest()
@@ -143,76 +146,77 @@ def lines(path: Path | str, max_line_bytes: int, first_bytes: int | None = None)
     """The lines of a plain, .gz or .zst file at a path or URL, in bounded memory.
 
     Of a line longer than `max_line_bytes` only that much is kept. Truncated is raised after the last whole
-    chunk of a damaged compressed file. With `first_bytes` no more of the file is read, packed as it is, and the
-    line that this cuts is left out.
+    chunk of a damaged compressed file. With `first_bytes`, of the file as it is packed, the line that they end in is
+    the last, and only what is missing of it, or of the block that it is packed in, is read beyond them.
     """
     place = str(path)
     chunks = next((read for suffix, read in CHUNKS.items() if place.endswith(suffix)), _plain_chunks)
     number, kept, size = 1, bytearray(), 0
-    for chunk in chunks(place, first_bytes):
-        *whole, rest = chunk.split(b"\n")
-        for part in whole:
-            kept += part[: max(max_line_bytes - len(kept), 0)]
-            yield Line(number, bytes(kept), size + len(part))
-            number, size = number + 1, 0
-            kept.clear()
-        kept += rest[: max(max_line_bytes - len(kept), 0)]
-        size += len(rest)
-    if size and first_bytes is None:
+    with open_place(place) as whole:
+        file = _Beginning(whole, first_bytes)
+        for chunk in chunks(file):
+            *ended, rest = chunk.split(b"\n")
+            for part in ended[:1] if file.is_passed else ended:
+                kept += part[: max(max_line_bytes - len(kept), 0)]
+                yield Line(number, bytes(kept), size + len(part))
+                number, size = number + 1, 0
+                kept.clear()
+            if ended and file.is_passed:
+                return
+            kept += rest[: max(max_line_bytes - len(kept), 0)]
+            size += len(rest)
+    if size:
         yield Line(number, bytes(kept), size)
 
 
 class _Beginning:
-    """The first bytes of an open file, as a file."""
+    """An open file that is read in small pieces once its first bytes have been."""
 
-    def __init__(self, file: BinaryIO, first_bytes: int | None) -> None:
+    def __init__(self, file: BinaryIO, first_bytes: int | None = None) -> None:
         self.file = file
         self.left = first_bytes
+        self.is_passed = False
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         if self.left is None:
             return self.file.read(size)
-        data = self.file.read(self.left if size < 0 else min(size, self.left))
-        self.left -= len(data)
+        self.is_passed = not self.left
+        data = self.file.read(min(size, self.left or PACKED_CHUNK_BYTES))
+        self.left = max(self.left - len(data), 0)
         return data
 
 
-def _plain_chunks(place: str, first_bytes: int | None = None) -> Iterator[bytes]:
-    with open_place(place) as whole:
-        file = _Beginning(whole, first_bytes)
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+def _plain_chunks(file: _Beginning) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
 
 
-def _gzip_chunks(place: str, first_bytes: int | None = None) -> Iterator[bytes]:
-    try:
-        with open_place(place) as packed:
-            file = gzip.GzipFile(fileobj=cast(Any, _Beginning(packed, first_bytes)), mode="rb")
-            while chunk := file.read1(CHUNK_BYTES):  # read would lose what stands before a cut
-                yield chunk
-    except EOFError as error:
-        if first_bytes is None:
-            raise Truncated(str(error)) from error
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise Truncated(str(error)) from error
+def _gzip_chunks(file: _Beginning) -> Iterator[bytes]:
+    return _unpacked(file, lambda: zlib.decompressobj(31), zlib.error)
 
 
-def _zstd_chunks(place: str, first_bytes: int | None = None) -> Iterator[bytes]:
+def _zstd_chunks(file: _Beginning) -> Iterator[bytes]:
     import zstandard
 
-    with open_place(place) as whole:
-        file = _Beginning(whole, first_bytes)
-        frame, rest, inside = zstandard.ZstdDecompressor().decompressobj(), b"", False
-        while chunk := rest or file.read(PACKED_CHUNK_BYTES):
-            try:
-                yield frame.decompress(chunk)
-            except zstandard.ZstdError as error:
-                raise Truncated(str(error)) from error
-            inside, rest = not frame.eof, frame.unused_data
-            if frame.eof:
-                frame = zstandard.ZstdDecompressor().decompressobj()
-    if inside and first_bytes is None:
-        raise Truncated("the file ends inside a zstd frame")
+    return _unpacked(file, zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError)
 
 
-CHUNKS: dict[str, Callable[[str, int | None], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}
+def _unpacked(file: _Beginning, new_frame: Callable[[], Any], broken: type[Exception]) -> Iterator[bytes]:
+    """What a file's frames (gzip: members) hold; zeros may stand behind one."""
+    frame, rest, inside, padding = new_frame(), b"", False, b""
+    while chunk := rest or file.read(PACKED_CHUNK_BYTES):
+        rest, packed = b"", chunk if inside else chunk.lstrip(padding)
+        if not packed:
+            continue
+        try:
+            yield frame.decompress(packed)
+        except broken as error:
+            raise Truncated(str(error)) from error
+        inside, rest = not frame.eof, frame.unused_data
+        if frame.eof:
+            frame, padding = new_frame(), b"\0"
+    if inside:
+        raise Truncated("the file ends before what is packed in it does")
+
+
+CHUNKS: dict[str, Callable[[_Beginning], Iterator[bytes]]] = {".gz": _gzip_chunks, ".zst": _zstd_chunks}
