@@ -4,6 +4,7 @@ import gzip
 import os
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 import zstandard
@@ -93,15 +94,21 @@ def test_a_truncated_file_gives_its_lines_and_says_so(tmp_path: Path, name: str)
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
 def test_wherever_a_file_is_cut_the_line_there_is_the_last_and_whole(tmp_path: Path, name: str) -> None:
-    rows = [b"%d %s" % (number, os.urandom(number % 7).hex().encode()) for number in range(80)]
+    random = Random(1)
+    rows = [b"%d %s" % (number, random.randbytes(number % 7).hex().encode()) for number in range(80)]
     path = write(tmp_path / name, packed(name, b"\n".join(rows)))
-    before = 0
     for cut in range(path.stat().st_size + 1):
         got = [line.data for line in lines(path, 1_000, cut)]
         assert got == rows[: len(got)]
-        assert len(got) >= max(before, 1)
-        before = len(got)
-    assert before == len(rows)
+        assert abs(len(got) - len(rows) * cut / path.stat().st_size) < len(rows) / 2
+    assert got == rows
+
+
+def test_of_a_block_of_zstd_that_is_cut_as_much_counts_as_of_its_bytes(tmp_path: Path) -> None:
+    data = b"".join(os.urandom(40).hex().encode() + b"\n" for _ in range(1_000))
+    path = write(tmp_path / "a.zst", zstandard.compress(data))  # 81 kB: less than a block
+    got = [sum(1 for _ in lines(path, 1_000, path.stat().st_size * share // 10)) for share in range(1, 10)]
+    assert got == pytest.approx([1_000 * share / 10 for share in range(1, 10)], abs=5)
 
 
 def test_members_of_gzip_are_read_to_the_cut_and_padding_is_none(tmp_path: Path) -> None:

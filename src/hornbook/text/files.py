@@ -147,7 +147,8 @@ def lines(path: Path | str, max_line_bytes: int, first_bytes: int | None = None)
 
     Of a line longer than `max_line_bytes` only that much is kept. Truncated is raised after the last whole
     chunk of a damaged compressed file. With `first_bytes`, of the file as it is packed, the line that they end in is
-    the last, and only what is missing of it, or of the block that it is packed in, is read beyond them.
+    the last, and only what is missing of it, or of the block that it is packed in, is read beyond them; of a block
+    of zstd that they end in, which unpacks all at once, as large a share of its lines counts as of its bytes.
     """
     place = str(path)
     chunks = next((read for suffix, read in CHUNKS.items() if place.endswith(suffix)), _plain_chunks)
@@ -156,7 +157,7 @@ def lines(path: Path | str, max_line_bytes: int, first_bytes: int | None = None)
         file = _Beginning(whole, first_bytes)
         for chunk in chunks(file):
             *ended, rest = chunk.split(b"\n")
-            for part in ended[:1] if file.is_passed else ended:
+            for part in ended[: file.lines_before(len(ended))]:
                 kept += part[: max(max_line_bytes - len(kept), 0)]
                 yield Line(number, bytes(kept), size + len(part))
                 number, size = number + 1, 0
@@ -165,6 +166,8 @@ def lines(path: Path | str, max_line_bytes: int, first_bytes: int | None = None)
                 return
             kept += rest[: max(max_line_bytes - len(kept), 0)]
             size += len(rest)
+            if chunk:
+                file.given = file.taken
     if size:
         yield Line(number, bytes(kept), size)
 
@@ -174,16 +177,26 @@ class _Beginning:
 
     def __init__(self, file: BinaryIO, first_bytes: int | None = None) -> None:
         self.file = file
-        self.left = first_bytes
+        self.first_bytes = first_bytes
         self.is_passed = False
+        self.taken = self.given = 0
+        """Bytes read so far, and those of them that what was unpacked before came from."""
 
     def read(self, size: int) -> bytes:
-        if self.left is None:
-            return self.file.read(size)
-        self.is_passed = not self.left
-        data = self.file.read(min(size, self.left or PACKED_CHUNK_BYTES))
-        self.left = max(self.left - len(data), 0)
+        if self.first_bytes is not None:
+            left = max(self.first_bytes - self.taken, 0)
+            self.is_passed = not left
+            size = min(size, left or PACKED_CHUNK_BYTES)
+        data = self.file.read(size)
+        self.taken += len(data)
         return data
+
+    def lines_before(self, count: int) -> int:
+        """Of so many lines just unpacked, those that belong to the first bytes; one of them at least."""
+        if self.first_bytes is None or not self.is_passed:
+            return count
+        share = (self.first_bytes - self.given) / max(self.taken - self.given, 1)
+        return max(1, int(share * count))
 
 
 def _plain_chunks(file: _Beginning) -> Iterator[bytes]:
