@@ -29,7 +29,7 @@ from hornbook.text.packages import owners_of_files, site_folders
 
 OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 WHOLE_BYTES = 1_000_000
-"""A file of records that is smaller is not cut: it may be a single record, or a single block of zstd."""
+"""A file of records that is smaller is drawn whole: it may be a single record. Only the last one drawn is cut."""
 WORK = "work"
 """Where a source keeps what must wait on disk while it is read."""
 
