@@ -216,8 +216,8 @@ STAGES: dict[str, Stage] = {
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
     "pack": Stage(pack.run),
-    "pretrain": Stage(pretrain.run, version=2),
-    "finetune": Stage(finetune.run, version=2),
+    "pretrain": Stage(pretrain.run, version=3),
+    "finetune": Stage(finetune.run, version=3),
     "evaluate": Stage(evaluate.run, version=5, identity=evaluate.identity, asks=evaluate.asks),
     "report": Stage(report.run, identity=report.identity),
 }

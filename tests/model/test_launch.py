@@ -168,6 +168,18 @@ def test_deepspeed_gives_the_losses_and_the_model_of_one(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["torch", "zero 1", "zero 2", "zero 3"])
+def test_compiled_processes_give_the_losses_and_the_model_of_one(
+    inputs: dict[str, Path], alone: Path, tmp_path: Path, name: str
+) -> None:
+    if name in PLACES:
+        pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
+    _train(inputs, tmp_path, launch=2, deepspeed=PLACES.get(name), compile=True)
+    _assert_same(tmp_path, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("zero", [2, 3])
 def test_deepspeed_resumes_from_what_it_shared_out(
     inputs: dict[str, Path], alone: Path, tmp_path: Path, zero: int

@@ -21,7 +21,8 @@ def attention(
 
     `mask` [B, 1, T, T] is True where a query may look, causality included. `blocks` = 0 uses the kernel that `kernel`
     names and no other. Otherwise queries are cut into that many blocks, each multiplied only with the keys it may
-    see: on two CPU cores this is the faster form to train with once it is compiled. It also takes a mask's `mask_bias`.
+    see: on two CPU cores this is the faster form to train with, compiled or in short rows. It also takes a mask's
+    `mask_bias`.
     """
     if blocks:
         return _in_blocks(q, k, v, dropout, blocks, mask)

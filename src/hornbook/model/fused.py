@@ -10,23 +10,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Linear(nn.Linear):
-    """torch's own, but for how it compiles."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return split_linear(x, self, [self.out_features])[0]
-
-
-def split_linear(x: Tensor, linear: nn.Linear, widths: list[int]) -> Sequence[Tensor]:
-    """The output of `linear` in parts of these widths.
+class SplitLinear(nn.Linear):
+    """[..., C] -> the output of a linear layer in parts of these widths.
 
     Compiled, the code that reads a part adds its bias: otherwise memory is filled with biases before the product.
     """
-    if not torch.compiler.is_compiling():
-        return torch.split(F.linear(x, linear.weight, linear.bias), widths, dim=-1)
-    products = torch.split(F.linear(x, linear.weight), widths, dim=-1)
-    biases = torch.split(linear.bias, widths)
-    return [(p + b.float()).to(p.dtype) for p, b in zip(products, biases, strict=True)]
+
+    def __init__(self, width: int, widths: Sequence[int]) -> None:
+        super().__init__(width, sum(widths))
+        self.widths = list(widths)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        if not torch.compiler.is_compiling():
+            return torch.split(super().forward(x), self.widths, dim=-1)
+        products = torch.split(F.linear(x, self.weight), self.widths, dim=-1)
+        biases = torch.split(self.bias, self.widths)
+        return tuple((p + b.float()).to(p.dtype) for p, b in zip(products, biases, strict=True))
+
+
+class Linear(nn.Linear):
+    """torch's own, but for how it compiles: as SplitLinear does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        product = F.linear(x, self.weight)
+        return (product + self.bias.float()).to(product.dtype)
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hornbook.model.attention import attention, cached_attention, causal_mask, document_mask, mask_bias
 from hornbook.model.config import SIZES, PhiConfig
 from hornbook.model.crossentropy import IGNORED, head_loss
-from hornbook.model.fused import Linear, gelu, split_linear
+from hornbook.model.fused import Linear, SplitLinear, gelu
 
 __all__ = ["SIZES", "Cache", "Phi", "PhiConfig", "attention"]
 
@@ -73,17 +73,16 @@ class Layer(nn.Module):
         super().__init__()
         self.index = index
         self.heads = config.heads
-        self.widths = [config.width] * 3 + [config.mlp_width]
         self.dropout = dropout
         self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.qkv_fc1 = nn.Linear(config.width, sum(self.widths))
+        self.qkv_fc1 = SplitLinear(config.width, [config.width] * 3 + [config.mlp_width])
         self.dense = Linear(config.width, config.width)
         self.fc2 = Linear(config.mlp_width, config.width)
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, blocks: int, cache: Cache | None, mask: Tensor | None
     ) -> Tensor:
-        q, k, v, hidden = split_linear(self.norm(x), self.qkv_fc1, self.widths)
+        q, k, v, hidden = self.qkv_fc1(self.norm(x))
         q, k, v = (part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in (q, k, v))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         dropout = self.dropout if self.training else 0.0

@@ -27,7 +27,8 @@ Numbers = npt.NDArray[np.int64]
 ATTENTION_BLOCKS = 4
 """Of queries, on a CPU: each meets five eighths of the keys on average, and more blocks take longer to compile."""
 BLOCKS_PAY_UP_TO_TOKENS = 512
-"""Of a row, uncompiled: 1.3 times the fused kernel's speed there; with 1,024 tokens no faster, and more memory."""
+"""Of a row, uncompiled: 1.2 times the fused kernel's speed at nano, .7 times beside a process that takes a core; with
+1,024 tokens no faster, and more memory."""
 GLIBC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**28}
 """M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): never hand large blocks back to the kernel."""
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
