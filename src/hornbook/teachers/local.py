@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -82,7 +81,8 @@ def llama_server(
 
     `parallel` asks are answered at once, each with room for `context_tokens`; the last prompts are not kept.
     """
-    xllamacpp = _import_without_spinning()
+    import xllamacpp  # its OpenMP is the one that torch finds later: what the command line set holds for both
+
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_ctx = context_tokens * parallel
@@ -96,22 +96,6 @@ def llama_server(
     params.warmup = False
     params.verbosity = -1
     return xllamacpp.Server(params)
-
-
-def _import_without_spinning() -> Any:
-    """xllamacpp, its OpenMP told to sleep at barriers: beside other busy processes spinning is 3 to 10 times slower.
-
-    OpenMP reads the setting once, when it is loaded; it is put back for torch, which brings an OpenMP of its own.
-    """
-    before = os.environ.get("GOMP_SPINCOUNT")
-    os.environ["GOMP_SPINCOUNT"] = "0"
-    try:
-        import xllamacpp
-    finally:
-        del os.environ["GOMP_SPINCOUNT"]
-        if before is not None:
-            os.environ["GOMP_SPINCOUNT"] = before
-    return xllamacpp
 
 
 def request(ask: Ask) -> dict[str, Any]:
