@@ -45,7 +45,7 @@ def theirs(config: object, state: dict[str, object], dtype: object) -> Sample:
 
 
 def ours(config: object, state: dict[str, object], dtype: object) -> Sample:
-    """hornbook's static cache, below the tokenizer: ids to ids."""
+    """hornbook's batch, below the tokenizer: ids to ids."""
     from hornbook.model.generate import Batch, Sampling
     from hornbook.model.phi import Phi
     from hornbook.model.tokenizer import train_tokenizer

@@ -61,13 +61,13 @@ def mask_bias(mask: Tensor) -> Tensor:
 
 
 def cached_attention(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Attention of [B, H, T, D] queries to [B, H, D, S] keys and [B, H, S, D] values under [B, 1, T, S] `mask`.
+    """Attention of [B, H, T, D] queries to [B, H, S, D] keys and values under [B, 1, T, S] `mask`.
 
     One query on a CPU takes two plain products: 14 times faster than the fused kernel with 128 sequences.
     """
     if q.shape[2] > 1 or q.is_cuda:
-        return F.scaled_dot_product_attention(q, keys.transpose(2, 3), values, attn_mask=mask)
-    weights = (q * q.shape[-1] ** -0.5 @ keys + mask).softmax(-1, dtype=torch.float32)
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+    weights = (q * q.shape[-1] ** -0.5 @ keys.transpose(2, 3) + mask).softmax(-1, dtype=torch.float32)
     read: Tensor = weights.to(values.dtype) @ values
     return read
 

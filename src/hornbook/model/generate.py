@@ -1,4 +1,4 @@
-"""Batched completion with a static cache of keys and values, and the likelihood of given completions.
+"""Batched completion with a cache of keys and values, and the likelihood of given completions.
 
 Both put end-of-text in front: that is what a model saw before every document it was trained on.
 """
@@ -109,7 +109,7 @@ class Batch:
         longest = max(map(len, self.prompts))
         padding = torch.tensor([longest - len(ids) for ids in self.prompts], device=device)
         padded = [[self.tokenizer.end_of_text] * (longest - len(ids)) + ids for ids in self.prompts]
-        cache = Cache(self.model.config, padding, longest + self.sampling.max_new_tokens, dtype)
+        cache = Cache(self.model.config, padding, dtype)
         tokens = torch.tensor(padded, device=device)
         for _ in range(self.sampling.max_new_tokens):
             logits = self.model.head(self.model.hidden(tokens, cache)[:, -1])

@@ -18,27 +18,39 @@ from hornbook.model.fused import Linear, SplitLinear, gelu
 __all__ = ["SIZES", "Cache", "Phi", "PhiConfig", "attention"]
 
 INITIAL_STD = 0.02
+ROOM_STEP = 32
+"""Positions by which a cache grows: few, since attention reads the empty ones too."""
 
 
 class Cache:
-    """Keys and values of the positions already read, in buffers of fixed size.
+    """Keys and values of the positions already read, in buffers with room for some that are to come.
 
     `padding` [B] counts the positions at the left of each sequence that hold no token.
     """
 
-    def __init__(self, config: PhiConfig, padding: Tensor, room: int, dtype: torch.dtype) -> None:
-        shape = (config.layers, len(padding), config.heads)
-        self.keys = torch.zeros(*shape, config.head_dims, room, dtype=dtype, device=padding.device)
-        self.values = torch.zeros(*shape, room, config.head_dims, dtype=dtype, device=padding.device)
+    def __init__(self, config: PhiConfig, padding: Tensor, dtype: torch.dtype) -> None:
+        shape = (2, len(padding), config.heads, 0, config.head_dims)
+        self.buffers = [torch.zeros(shape, dtype=dtype, device=padding.device)] * config.layers
+        """[2, B, H, S, D] of each layer."""
         self.padding = padding
         self.filled = 0
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store [B, H, T, D] keys and values after those filled; all so far, keys as [B, H, D, T]."""
+    def make_room(self, length: int) -> None:
+        """Enlarge the buffers, by some positions more, where `length` do not fit.
+
+        Attention reads whole buffers under a mask: products with a part of them would copy it first, each step.
+        """
+        missing = self.filled + length - self.buffers[0].shape[3]
+        if missing > 0:
+            for layer, buffer in enumerate(self.buffers):
+                self.buffers[layer] = F.pad(buffer, (0, 0, 0, -(-missing // ROOM_STEP) * ROOM_STEP))
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> Tensor:
+        """Store [B, H, T, D] keys and values after those filled; the layer's whole buffer."""
         end = self.filled + k.shape[2]
-        self.keys[layer, ..., self.filled : end] = k.transpose(2, 3)
-        self.values[layer, :, :, self.filled : end] = v
-        return self.keys[layer, ..., :end], self.values[layer, :, :, :end]
+        for kept, new in zip(self.buffers[layer], (k, v), strict=True):
+            kept[:, :, self.filled : end] = new
+        return self.buffers[layer]
 
     def positions(self, length: int) -> Tensor:
         """[B, T] position of each of the next `length` slots within its own sequence; padding stands at 0."""
@@ -46,16 +58,17 @@ class Cache:
         return (slots - self.padding[:, None]).clamp(min=0)
 
     def mask(self, length: int) -> Tensor:
-        """[B, 1, T, filled + T] 0 where a slot may look, itself and earlier tokens that are not padding; else -inf."""
-        keys = torch.arange(self.filled + length, device=self.padding.device)
-        queries = keys[self.filled :, None]
+        """[B, 1, T, S] 0 where a slot may look, itself and earlier tokens that are not padding; else -inf."""
+        keys = torch.arange(self.buffers[0].shape[3], device=self.padding.device)
+        queries = keys[self.filled : self.filled + length, None]
         earlier = (keys <= queries) & (keys >= self.padding[:, None, None])
         hidden = ~(earlier | (keys == queries))[:, None]
-        return torch.zeros_like(hidden, dtype=self.keys.dtype).masked_fill(hidden, float("-inf"))
+        return torch.zeros_like(hidden, dtype=self.buffers[0].dtype).masked_fill(hidden, float("-inf"))
 
     def keep(self, sequences: Tensor) -> None:
         """Go on with these sequences only."""
-        self.keys, self.values = self.keys[:, sequences], self.values[:, sequences]
+        for layer, buffer in enumerate(self.buffers):
+            self.buffers[layer] = buffer[:, sequences]
         self.padding = self.padding[sequences]
 
 
@@ -157,6 +170,7 @@ class Phi(nn.Module):
             if self.attention_blocks:  # once, and not in each layer's compiled code
                 mask = mask_bias(causal_mask(length, tokens.device) if mask is None else mask)
         else:
+            cache.make_room(length)
             positions, mask = cache.positions(length), cache.mask(length)
             cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
