@@ -45,12 +45,12 @@ class Cache:
             for layer, buffer in enumerate(self.buffers):
                 self.buffers[layer] = F.pad(buffer, (0, 0, 0, -(-missing // ROOM_STEP) * ROOM_STEP))
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> Tensor:
-        """Store [B, H, T, D] keys and values after those filled; the layer's whole buffer."""
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store [B, H, T, D] keys and values after those filled; the layer's whole buffers, [B, H, S, D] each."""
+        keys, values = self.buffers[layer].unbind()
         end = self.filled + k.shape[2]
-        for kept, new in zip(self.buffers[layer], (k, v), strict=True):
-            kept[:, :, self.filled : end] = new
-        return self.buffers[layer]
+        keys[:, :, self.filled : end], values[:, :, self.filled : end] = k, v
+        return keys, values
 
     def positions(self, length: int) -> Tensor:
         """[B, T] position of each of the next `length` slots within its own sequence; padding stands at 0."""
