@@ -73,9 +73,9 @@ def bench(folder: Path, labels: Path, model: Path | None, tokens: int) -> None:
     """Every set: its speed, and what is learnt from it; models in bf16, then their speed in fp32."""
     from hornbook.filtering.features import Means
     from hornbook.filtering.learning import labelled
-    from hornbook.filtering.settings import FilterConfig
+    from hornbook.filtering.settings import JudgeConfig
 
-    known = labelled(labels, FilterConfig(good_share=0.3, keep_share=0.5))
+    known = labelled(labels, JudgeConfig(good_share=0.3))
     texts = [document.text for document in known.documents]
     show(labels=len(texts), good=int(known.good.sum()), excerpt_chars=CHARS)
     if model is None:

@@ -103,11 +103,11 @@ def test_a_document_is_explained_by_the_model_without_loading_it(folder: Path) -
     assert len(measured[0]["checkpoint:raw"]) == 128
 
 
-def test_another_share_measures_nothing_again(folder: Path) -> None:
+def test_another_share_measures_and_learns_nothing_again(folder: Path) -> None:
     machine = str(folder / "machine.toml")
     told = json.loads(hornbook(folder, "plan", str(recipe(folder, 0.25)), "--machine", machine, "--json"))
     states = {row["step"]: (row["state"], row["why"]) for row in told["steps"]}
-    assert states["features.self"][0] == "reuse"
+    assert states["features.self"][0] == states["judge.self"][0] == "reuse"
     assert states["filter.self"] == ("build", "keep_share: 0.5 -> 0.25")
     assert states["pretrain/raw"][0] == "reuse"
     assert states["pretrain/chosen"][0] == "build"

@@ -8,6 +8,7 @@ import pytest
 from hornbook.arms import Arm
 from hornbook.core.config import parse, read_toml
 from hornbook.core.errors import ConfigError
+from hornbook.filtering.settings import JudgeConfig
 from hornbook.model.config import PhiConfig
 from hornbook.pipeline import Recipe, steps
 
@@ -120,7 +121,8 @@ def test_a_filter_that_judges_by_a_model_of_the_recipe_comes_after_it() -> None:
     order = list(laid_out)
     assert order.index("pretrain/raw") < order.index("filter.self") < order.index("pretrain/again")
     assert laid_out["features.self"].inputs == {"documents": "dedup", "checkpoint.raw": "pretrain/raw"}
-    assert laid_out["filter.self"].inputs["features"] == "features.self"
+    assert laid_out["judge.self"].inputs["features"] == "features.self"
+    assert laid_out["filter.self"].inputs["judge"] == "judge.self"
     assert "part.filter.self" not in laid_out["tokenizer"].inputs
     assert "part.filter" in laid_out["tokenizer"].inputs
     assert laid_out["filter.self"].stage == "filter"
@@ -141,13 +143,18 @@ def test_a_plain_baseline_reads_no_labels_and_a_second_judging_reads_the_first()
     recipe = _nano(
         filters={
             "chance": {"score": "random", "keep_share": 0.2, "features": ["checkpoint:raw"]},
-            "line": {**_nano().filter.model_dump(), "score": "linear", "keep_share": 0.5},
+            "line": {**_nano().filter.model_dump(), "score": "linear"},
+            "more": {**_nano().filter.model_dump(), "keep_share": 0.5},
         },
         again={"other": {"teacher": "somebody-else", "labels": 5}},
     )
     laid_out = {step.key: step for step in steps(recipe)}
-    assert laid_out["filter.chance"].inputs == {"documents": "dedup"}
-    assert laid_out["filter.line"].inputs == laid_out["filter"].inputs
+    assert laid_out["judge.chance"].inputs == {"documents": "dedup"}
+    assert laid_out["judge.chance"].config == JudgeConfig(score="random")
+    assert laid_out["judge.line"].inputs == laid_out["judge"].inputs
+    assert laid_out["filter.line"].inputs == {"documents": "dedup", "judge": "judge.line"}
+    assert laid_out["filter.more"].inputs == laid_out["filter"].inputs
+    assert "judge.more" not in laid_out
     assert [key for key in laid_out if key.startswith("features")] == ["features"]
     assert laid_out["annotate.other"].inputs == {"documents": "annotate"}
     assert laid_out["annotate.other"].teacher == "somebody-else"

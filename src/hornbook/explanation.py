@@ -41,29 +41,28 @@ def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) ->
     """Why a filter kept or dropped a record of its step; nothing where the step is no filter."""
     from hornbook.core.records import Document
     from hornbook.filtering.explain import Places, explain
-    from hornbook.filtering.settings import FilterConfig
 
     lock = read_json(Path(machine.root) / "runs" / run / "lock.json")
     made = lock[step]
     if made["stage"] != "filter":
         return {}
+    if "judge" not in made["inputs"]:
+        raise InputError(
+            f"{step} of {run} was built when judging was no step of its own; run the recipe again, then ask again"
+        )
     store = Store(Path(machine.root), machine.store)
-    folders = {made["fingerprint"]: (key, made["stage"]) for key, made in lock.items()}
-    inputs = {
-        name: store.fetched(folders[print_][1], print_)
-        for name, print_ in made["inputs"].items()
-        if print_ in folders
-    }
+    by_print = {other["fingerprint"]: other for other in lock.values()}
+    judge = by_print[made["inputs"]["judge"]]
+    inputs = {**judge["inputs"], **made["inputs"]}
+    folders = {name: store.fetched(by_print[print_]["stage"], print_) for name, print_ in inputs.items()}
     again = {
         key.partition(".")[2]: store.fetched("annotate", other["fingerprint"])
         for key, other in lock.items()
         if key.startswith("annotate.")
     }
-    config = FilterConfig.model_validate(made["config"])
-    here = store.fetched("filter", made["fingerprint"])
-    places = Places(here, inputs.get("labels"), inputs.get("documents"), inputs.get("features"), again)
+    places = Places(store.fetched("filter", made["fingerprint"]), again=again, **folders)
     document = Document(record["text"], record["source"], "code", {}, record["id"])
-    return explain(config, document, places)
+    return explain(document, places)
 
 
 def describe(found: Mapping[str, Any], part: str) -> str:

@@ -15,7 +15,8 @@ from hornbook.core.config import Config
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
 from hornbook.evaluation.models import ModelConfig
-from hornbook.filtering.settings import FeaturesConfig, FilterConfig, measurings
+from hornbook.filtering.layout import laid_out
+from hornbook.filtering.settings import FilterConfig
 from hornbook.model.config import BY_EXERCISES
 from hornbook.stages import (
     annotate,
@@ -27,6 +28,7 @@ from hornbook.stages import (
     features,
     filter,  # the paper's word for the stage
     finetune,
+    judge,
     pack,
     pretrain,
     read,
@@ -208,8 +210,9 @@ STAGES: dict[str, Stage] = {
     "read": Stage(read.run, version=3, identity=read.identity),
     "dedup": Stage(dedup.run, version=2),
     "annotate": Stage(annotate.run, version=2, identity=annotate.identity, asks=annotate.asks),
-    "features": Stage(features.run, identity=features.identity),
-    "filter": Stage(filter.run, version=3),
+    "features": Stage(features.run, version=2, identity=features.identity),
+    "judge": Stage(judge.run),
+    "filter": Stage(filter.run, version=4),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),
@@ -263,13 +266,12 @@ def _in_order(made: list[Step]) -> list[Step]:
 
 def _curation(recipe: Recipe) -> list[Step]:
     """From files to datasets that no benchmark problem is left in."""
-    seed, teacher, measured = recipe.seed, recipe.teacher, measurings(recipe.all_filters)
+    seed, teacher = recipe.seed, recipe.teacher
     wanted = [
         ("read", recipe.read, {}, ""),
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
-        *((key, config, _measuring(config), "") for key, config in measured.items()),
-        *((key, config, _judging(config, measured), "") for key, config in recipe.all_filters.items()),
+        *((*made, "") for made in laid_out(recipe.all_filters)),
         ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
     ]
     made = [Step(key, config, inputs, seed, asks) for key, config, inputs, asks in wanted if config]
@@ -290,20 +292,6 @@ def _curation(recipe: Recipe) -> list[Step]:
         for dataset in _datasets(recipe)
     ]
     return made
-
-
-def _measuring(config: FeaturesConfig) -> dict[str, str]:
-    """What the features are measured of, and by which models of the recipe."""
-    models = {f"{features.CHECKPOINT}{arm}": f"pretrain/{arm}" for arm in config.arms}
-    return {"documents": "dedup", **models}
-
-
-def _judging(config: FilterConfig, measured: Mapping[str, FeaturesConfig]) -> dict[str, str]:
-    """What a filter reads: a plain baseline neither labels nor features."""
-    learnt = [
-        {"labels": "annotate", "features": key} for key, by in measured.items() if by == config.measuring
-    ]
-    return {"documents": "dedup", **(learnt[0] if learnt else {})}
 
 
 def _grounds(recipe: Recipe) -> dict[str, str]:

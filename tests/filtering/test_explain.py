@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hornbook.core.errors import InputError
 from hornbook.core.records import Document, documents_table
 from hornbook.core.shards import read_json, read_table, shard_name, shards, write_shard
 from hornbook.core.tools import Tools
 from hornbook.explanation import describe
 from hornbook.filtering.explain import Places, explain
 from hornbook.filtering.settings import FilterConfig
-from hornbook.stages import features
+from hornbook.stages import features, judge
 from hornbook.stages import filter as stage
 
 CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30, stratum_share=0.1)
@@ -63,22 +61,22 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
         labels = labels.append_column(name, pa.array(values, kind))
     write_shard(root / "labels", shard_name(0), labels)
     write_shard(root / "again", shard_name(0), labels.slice(0, 5))
-    (root / "out").mkdir()
     inputs = {"documents": root / "documents", "labels": root / "labels", "features": root / "features"}
     assert CONFIG.measuring
     features.run(CONFIG.measuring, inputs, root / "features", Tools())
-    stage.run(CONFIG, inputs, root / "out", Tools(seed=5))
+    judge.run(CONFIG.judging, inputs, root / "judge", Tools(seed=5))
+    stage.run(CONFIG.choosing, {**inputs, "judge": root / "judge"}, root / "out", Tools(seed=5))
     again = {"reworded": root / "again"}
-    return Places(root / "out", root / "labels", root / "documents", root / "features", again)
+    return Places(root / "out", root / "judge", root / "labels", root / "documents", root / "features", again)
 
 
 def _explain(places: Places, number: int) -> dict[str, Any]:
-    return explain(CONFIG, DOCUMENTS[number], places)
+    return explain(DOCUMENTS[number], places)
 
 
 def test_a_labelled_document_is_explained_with_all_there_is(places: Places) -> None:
     found = _explain(places, 1)
-    scored = pa.concat_tables(read_table(path) for path in shards(places.filter / "scores")).to_pylist()
+    scored = pa.concat_tables(read_table(path) for path in shards(places.judge)).to_pylist()
     scores = [row["score"] for row in scored]
     own = next(row["score"] for row in scored if row["id"] == DOCUMENTS[1].id)
     assert found["score"] == own
@@ -113,11 +111,6 @@ def test_one_that_nobody_judged_has_no_label(places: Places) -> None:
     assert "none were found" in describe(found, "kept")
 
 
-def test_a_filter_without_features_beside_it_is_to_be_run_again(places: Places) -> None:
-    with pytest.raises(InputError, match="run the recipe again"):
-        explain(CONFIG, DOCUMENTS[1], replace(places, features=None))
-
-
 def test_an_explanation_cannot_move_the_cursor(places: Places) -> None:
     said = describe(_explain(places, 1), "kept")
     assert "\x1b" not in said
@@ -132,8 +125,10 @@ def test_an_explanation_cannot_move_the_cursor(places: Places) -> None:
 def test_a_plain_baseline_says_what_it_can(places: Places, tmp_path: Path) -> None:
     config = FilterConfig(score="comment_density", keep_share=0.4)
     assert places.documents is not None
-    stage.run(config, {"documents": places.documents}, tmp_path, Tools(seed=5))
-    found = explain(config, DOCUMENTS[1], Places(tmp_path))
+    inputs = {"documents": places.documents, "judge": tmp_path / "judge"}
+    judge.run(config.judging, inputs, tmp_path / "judge", Tools(seed=5))
+    stage.run(config.choosing, inputs, tmp_path / "out", Tools(seed=5))
+    found = explain(DOCUMENTS[1], Places(tmp_path / "out", tmp_path / "judge"))
     assert found["score"] == pytest.approx(found["comment_density"])
     assert (found["moved"], found["nearest"]) == ([], [])
     assert "by comment density" in describe(found, "kept")

@@ -11,6 +11,8 @@ import torch
 
 from hornbook.core.errors import InputError
 from hornbook.filtering.features import Means, Spec, extract, identity, read_spec, set_of
+from hornbook.filtering.settings import FeaturesConfig
+from hornbook.filtering.table import from_table, to_table
 from hornbook.model.checkpoint import load_model, save_model
 from hornbook.model.config import PhiConfig
 from hornbook.model.phi import Phi
@@ -31,8 +33,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def causal(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save_causal(tmp_path_factory.mktemp("causal"), checkpoint, seed=0)
+
+
+def _save_causal(folder: Path, checkpoint: Path, seed: int) -> Path:
     transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
-    folder = tmp_path_factory.mktemp("causal")
     config = transformers.CodeGenConfig(
         vocab_size=320,
         n_positions=64,
@@ -43,7 +48,7 @@ def causal(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         bos_token_id=0,
         eos_token_id=0,
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     transformers.CodeGenForCausalLM(config).save_pretrained(folder)
     for file in checkpoint.glob("tokenizer*"):
         (folder / file.name).write_bytes(file.read_bytes())
@@ -97,9 +102,34 @@ def test_sets_stand_side_by_side_and_each_column_knows_its_own(causal: Path, che
     found = extract(sets, TEXTS, 500, Means(), seconds)
     assert found.matrix.shape == (4, len(found.names))
     assert np.isfinite(found.matrix).all()
-    assert [set_of(name, sets) for name in (found.names[0], found.names[-1])] == [sets[0], sets[3]]
-    assert {set_of(name, sets) for name in found.names} == set(sets)
+    assert [set_of(name) for name in (found.names[0], found.names[-1])] == [sets[0], sets[3]]
+    assert {set_of(name) for name in found.names} == set(sets)
     assert list(seconds) == sets
+
+
+def test_two_revisions_of_one_model_are_two_sets(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read from a cache laid out as the Hub's own client lays it out."""
+    from huggingface_hub import constants
+
+    cached = tmp_path / "models--owner--model"
+    for number, revision in enumerate(("v1", "v2.1")):
+        (cached / "snapshots" / f"{number:040}").mkdir(parents=True)
+        _save_causal(cached / "snapshots" / f"{number:040}", checkpoint, seed=number)
+        (cached / "refs").mkdir(exist_ok=True)
+        (cached / "refs" / revision).write_text(f"{number:040}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    sets = ["hidden:owner/model@v1", "hidden:owner/model@v2.1"]
+    assert FeaturesConfig(features=sets).features == sets
+    found = from_table(to_table(list("abcd"), extract(sets, TEXTS, 500, Means())))
+    assert found.names == tuple(f"{name}.{column}" for name in sets for column in range(32))
+    assert [set_of(name) for name in found.names] == [name for name in sets for _ in range(32)]
+    for place, number in enumerate((0, 1)):
+        alone = extract([f"hidden:{cached / 'snapshots' / f'{number:040}'}"], TEXTS, 500, Means()).matrix
+        np.testing.assert_allclose(found.matrix[:, 32 * place :][:, :32], alone, atol=1e-5)
+    assert not np.allclose(found.matrix[:, :32], found.matrix[:, 32:])
 
 
 def test_batches_are_padded_no_further_than_they_must() -> None:
@@ -153,16 +183,23 @@ def test_a_folder_that_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_names_of_feature_sets() -> None:
+def test_names_of_feature_sets(tmp_path: Path) -> None:
     assert read_spec("hidden:Salesforce/codegen-350M-mono@main") == Spec(
         "hidden", "Salesforce/codegen-350M-mono", "main"
     )
     assert read_spec("sentence") == Spec("sentence")
+    assert str(read_spec("hidden:owner/model@v1.2")) == "hidden:owner/model@v1.2"
     for wrong, said in (
         ("hiden:x", "known: statistics"),
         ("checkpoint", "say which"),
         ("statistics:x", "takes no name"),
         ("sentence:owner/model", "@<commit>"),
+        ("hidden:owner/model@", "@<commit>"),
+        ("checkpoint:raw@main", "leave out @main"),
+        (f"hidden:{tmp_path}@main", "leave out @main"),
     ):
         with pytest.raises(ValueError, match=said):
             read_spec(wrong)
+    at = tmp_path / "model@v2"
+    at.mkdir()
+    assert read_spec(f"hidden:{at}") == Spec("hidden", str(at))

@@ -1,4 +1,4 @@
-"""filter: learns from the labels, keeps what scores high, and says so in numbers."""
+"""judge and filter: learn from the labels, keep what scores high, and say so in numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hornbook.model.config import PhiConfig
 from hornbook.model.phi import Phi
 from hornbook.model.tokenizer import train_tokenizer
 from hornbook.reporting.judging import costs
-from hornbook.stages import features
+from hornbook.stages import features, judge
 from hornbook.stages import filter as stage
 
 CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
@@ -47,11 +47,13 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 
 
 def _run(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> dict[str, float]:
-    """Both steps, as a recipe lays them out; the features lie beside what the filter makes."""
-    out.mkdir(parents=True, exist_ok=True)
+    """All steps, as a recipe lays them out; features and scores lie beside what the filter makes."""
     if config.measuring:
         inputs = {**inputs, "features": _measured(config, inputs, out, tools)}
-    return dict(stage.run(config, inputs, out, tools))
+    judged = out.with_name(f"{out.name}-judge")
+    counts = judge.run(config.judging, inputs, judged, tools)
+    beside = {name: counts[name] for name in ("labels", "shards_failed") if name in counts}
+    return {**stage.run(config.choosing, {**inputs, "judge": judged}, out, tools), **beside}
 
 
 def _measured(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> Path:
@@ -90,14 +92,16 @@ def test_one_or_two_workers_and_a_lost_shard_give_the_same_bytes(
     one, two = tmp_path / "one", tmp_path / "two"
     _run(CONFIG, inputs, one, Tools(seed=5))
     whole = _bytes(one)
-    for lost in ("counts/shard-00002.parquet.json", "scores/counts/shard-00001.parquet.json", "quality.json"):
-        (one / lost).unlink()
+    scored = _bytes(tmp_path / "one-judge")
+    (one / "counts" / "shard-00002.parquet.json").unlink()
+    (tmp_path / "one-judge" / "counts" / "shard-00001.parquet.json").unlink()
+    (one / "quality.json").unlink()
     _run(CONFIG, inputs, one, Tools(seed=5))
     workers = Pool(2)
     _run(CONFIG, inputs, two, Tools(seed=5, workers=workers))
     workers.close()
-    assert _bytes(one) == whole
-    assert _bytes(two) == whole
+    assert _bytes(one) == _bytes(two) == whole
+    assert _bytes(tmp_path / "one-judge") == _bytes(tmp_path / "two-judge") == scored
 
 
 def test_ngrams_and_a_fixed_score(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -143,8 +147,12 @@ def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_p
         ),
         ({"good_share": 0.5, "keep_share": 0.2, "features": ["ngrams:x"]}, "ngrams takes no name"),
         (
-            {"good_share": 0.5, "keep_share": 0.2, "features": ["hidden:m@a", "statistics", "hidden:m@b"]},
-            "features has hidden:m more than once",
+            {"good_share": 0.5, "keep_share": 0.2, "features": ["checkpoint:raw@7"]},
+            "only a Hub id has a revision.*leave out @7",
+        ),
+        (
+            {"good_share": 0.5, "keep_share": 0.2, "features": ["hidden:m@a", "statistics", "hidden:m@a"]},
+            "features has hidden:m@a more than once",
         ),
         ({"good_share": 0.5, "keep_share": 0.2, "stratum_share": 0.3}, "0.3 is more than keep_share 0.2"),
         ({"score": "random", "keep_share": 0.2, "keep_tokens": 9}, "exactly one of keep_share"),
@@ -163,7 +171,7 @@ def test_the_forest_judges_no_more_than_the_excerpt(inputs: dict[str, Path], tmp
     two = [Document(head + tail, tail, "code") for tail in ("y = 2\n", "(" * 90)]
     write_shard(inputs["documents"], shard_name(4), two)
     _run(config, inputs, tmp_path / "out", Tools())
-    scores = read_table(tmp_path / "out" / "scores" / "kept" / shard_name(4))["score"].to_pylist()
+    scores = read_table(tmp_path / "out-judge" / "kept" / shard_name(4))["score"].to_pylist()
     assert scores[0] == scores[1]
 
 
@@ -255,8 +263,9 @@ def test_what_was_measured_serves_another_rule_and_another_learner(
     measured = {**inputs, "features": tmp_path / "one-features"}
     other = CONFIG.model_copy(update={"keep_share": 0.1, "score": "linear"})
     assert other.measuring == CONFIG.measuring
-    (tmp_path / "two").mkdir()
-    assert stage.run(other, measured, tmp_path / "two", Tools(seed=5))["kept"] == 12
+    judge.run(other.judging, measured, tmp_path / "two-judge", Tools(seed=5))
+    judged = {**measured, "judge": tmp_path / "two-judge"}
+    assert stage.run(other.choosing, judged, tmp_path / "two", Tools(seed=5))["kept"] == 12
     wider = CONFIG.model_copy(update={"excerpt_chars": 50})
     assert wider.measuring != CONFIG.measuring
 
@@ -267,7 +276,7 @@ def test_a_shard_that_cannot_be_measured_is_missing_with_its_labels(
     _run(CONFIG, inputs, tmp_path / "whole", Tools(seed=5))
     measured = tmp_path / "whole-features"
     (measured / "kept" / shard_name(1)).unlink()
-    (tmp_path / "out").mkdir()
-    counts = stage.run(CONFIG, {**inputs, "features": measured}, tmp_path / "out", Tools(seed=5))
+    judged = tmp_path / "out-judge"
+    assert judge.run(CONFIG.judging, {**inputs, "features": measured}, judged, Tools(seed=5))["labels"] == 10
+    counts = stage.run(CONFIG.choosing, {**inputs, "judge": judged}, tmp_path / "out", Tools(seed=5))
     assert counts["kept"] + counts["dropped"] == 90
-    assert counts["labels"] == 10

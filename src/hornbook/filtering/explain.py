@@ -12,20 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hornbook.core.errors import InputError
 from hornbook.core.records import Document
 from hornbook.core.shards import read_json, read_table, shards
 from hornbook.filtering.features import FEATURES, read_spec, set_of
-from hornbook.filtering.learning import JUDGE, LABELLED, TRUST
-from hornbook.filtering.settings import FilterConfig
+from hornbook.filtering.files import JUDGE, LABELLED, MATRIX, QUALITY, THRESHOLD
 from hornbook.filtering.table import from_table, rows_of
 from hornbook.quality.choice import score_of
 from hornbook.quality.features import Features
 from hornbook.quality.forest import Judge
 
-SCORES = "scores"
-THRESHOLD = "threshold.json"
-QUALITY = "quality.json"
 CLUSTERS = "clusters.parquet"
 SHOWN = 8
 NEAREST = 5
@@ -33,9 +28,10 @@ NEAREST = 5
 
 @dataclass(frozen=True)
 class Places:
-    """Where the parts of an explanation lie: the filter's folder, and those of what it was made from."""
+    """Where the parts of an explanation lie: the folders of filter and judge, and those of what they were made from."""
 
     filter: Path
+    judge: Path
     labels: Path | None = None
     documents: Path | None = None
     features: Path | None = None
@@ -43,22 +39,19 @@ class Places:
     """Name of a second judging -> its folder."""
 
 
-def explain(config: FilterConfig, document: Document, places: Places) -> dict[str, Any]:
-    """All that is known of why a document scored what it did; a part that does not apply is empty or None.
-
-    InputError where the features that the score was learnt from are not among the places.
-    """
-    row = _scored(places.filter, document.id)
-    limits = read_json(places.filter / THRESHOLD)
-    stratum = row[config.strata]
+def explain(document: Document, places: Places) -> dict[str, Any]:
+    """All that is known of why a document scored what it did; a part that does not apply is empty or None."""
+    row = _scored(places.judge, document.id)
+    limits, quality = read_json(places.filter / THRESHOLD), read_json(places.filter / QUALITY)
+    stratum = row[quality["strata"]]
     own = limits["by_stratum"].get(stratum)
-    labels = _labels(places.labels, read_json(places.filter / QUALITY)) if places.labels else {}
+    labels = _labels(places.labels, quality) if places.labels else {}
     found = {
         "id": document.id,
         "source": document.source,
         **{name: row[name] for name in ("score", "topic", "licence", "origin", "bytes", "comment_density")},
-        "scored_by": config.score,
-        "better_than": _share_below(places.filter, row["score"]),
+        "scored_by": quality["score"],
+        "better_than": _share_below(places.judge, row["score"]),
         "threshold": score_of(limits["general"]),
         "stratum": stratum,
         "stratum_threshold": None if own is None else score_of(own),
@@ -67,25 +60,20 @@ def explain(config: FilterConfig, document: Document, places: Places) -> dict[st
         "nearest": [],
         "cluster": _cluster(places.documents, document.id) if places.documents else [],
     }
-    if not config.learns:
-        return found
     if places.features is None:
-        raise InputError(
-            "this filter was built when features were no step of their own; run the recipe again, then ask again"
-        )
-    _, row = rows_of(places.features, [document.id])
-    features = from_table(row)
-    matrix = _matrix(places.filter)
+        return found
+    features = from_table(rows_of(places.features, [document.id])[1])
+    matrix = _matrix(places.judge)
     return {
         **found,
-        "moved": _moved(config, features, matrix, places.filter),
-        "nearest": _nearest(document.id, features, matrix, places.filter, labels),
+        "moved": _moved(features, matrix, places.judge),
+        "nearest": _nearest(document.id, features, matrix, places.judge, labels),
     }
 
 
 def _scored(folder: Path, id_: str) -> dict[str, Any]:
-    """The row of scores/ that holds a document; a shard's ids are read at a time."""
-    for path in shards(folder / SCORES):
+    """The row of the scores that holds a document; a shard's ids are read at a time."""
+    for path in shards(folder):
         ids = read_table(path, ["id"])["id"]
         index = pc.index(ids, pa.scalar(id_, ids.type)).as_py()
         if index >= 0:
@@ -96,7 +84,7 @@ def _scored(folder: Path, id_: str) -> dict[str, Any]:
 def _share_below(folder: Path, score: float) -> float:
     """The share of all documents with a lower score."""
     below = total = 0
-    for path in shards(folder / SCORES):
+    for path in shards(folder):
         scores = read_table(path, ["score"])["score"].to_numpy()
         below, total = below + int((scores < score).sum()), total + len(scores)
     return below / max(total, 1)
@@ -124,10 +112,10 @@ def _label(row: Mapping[str, Any] | None, id_: str, places: Places) -> dict[str,
 def _matrix(folder: Path) -> Any:
     from safetensors.numpy import load_file
 
-    return load_file(folder / LABELLED)["matrix"]
+    return load_file(folder / MATRIX)["matrix"]
 
 
-def _moved(config: FilterConfig, features: Features, matrix: Any, folder: Path) -> list[dict[str, Any]]:
+def _moved(features: Features, matrix: Any, folder: Path) -> list[dict[str, Any]]:
     """What moved the score most: single columns, but those of a model together, which mean nothing alone."""
     row = features.matrix[0]
     moved = Judge.load(folder / JUDGE).learnt.contributions(row)
@@ -135,7 +123,7 @@ def _moved(config: FilterConfig, features: Features, matrix: Any, folder: Path) 
     by_model: dict[str, float] = {}
     usual = np.median(matrix, axis=0)
     for column, name in enumerate(features.names):
-        owner = set_of(name, config.features)
+        owner = set_of(name)
         if FEATURES[read_spec(owner).kind].reads_models:
             by_model[owner] = by_model.get(owner, 0.0) + float(moved[column])
         else:
@@ -152,7 +140,7 @@ def _nearest(
     deviation = matrix.std(axis=0)
     deviation[deviation < 1e-9] = 1.0
     distances = np.sqrt((((matrix - features.matrix[0]) / deviation) ** 2).mean(axis=1))
-    ids = [known for known, _ in read_json(folder / TRUST)["out_of_fold"]]
+    ids = read_table(folder / LABELLED, ["id"])["id"].to_pylist()
     order = [int(index) for index in np.argsort(distances, kind="stable") if ids[index] != id_]
     return [
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,9 @@ class Spec:
         return bool(self.name) and Path(self.name).expanduser().is_dir()
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else self.kind
+        """As a recipe names it; the names of its columns begin so."""
+        name = f":{self.name}" if self.name else ""
+        return f"{self.kind}{name}@{self.revision}" if self.revision else f"{self.kind}{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,22 @@ FEATURES: dict[str, FeatureSet] = {
 def read_spec(text: str) -> Spec:
     """A feature set by its name in a recipe; ValueError says what is wrong with it."""
     kind, _, rest = text.partition(":")
-    name, _, revision = rest.partition("@")
     if kind not in FEATURES:
         raise ValueError(f"features has {text!r}; known: {', '.join(FEATURES)}")
-    spec = Spec(kind, name, revision)
+    spec = Spec(kind, rest)
+    if "@" in rest and not spec.is_folder:  # a folder's name may hold one
+        spec = Spec(kind, *rest.split("@", 1))
+    name, revision = spec.name, spec.revision
     named = FEATURES[kind].named
     if name and not named:
         raise ValueError(f"features has {text!r}; {kind} takes no name")
     if named and not name and kind != "sentence":
         raise ValueError(f"features has {text!r}; say which: {kind}:<{named}>")
+    if revision and (kind == "checkpoint" or spec.is_folder):
+        raise ValueError(
+            f"features has {text!r}; only a Hub id has a revision, what lies here is known by its contents: "
+            f"leave out @{revision}"
+        )
     if kind in ("hidden", "sentence") and name and not revision and not spec.is_folder:
         raise ValueError(
             f"features has {text!r}: no folder, and a Hub id needs its revision: {text}@<commit>, so that a recipe "
@@ -170,7 +179,7 @@ def extract(
     return side_by_side(parts)
 
 
-def set_of(column: str, features: Sequence[str]) -> str:
-    """The feature set that a column belongs to."""
-    named: Mapping[str, str] = {str(read_spec(name)): name for name in features if name != "statistics"}
-    return named.get(column.rpartition(".")[0], "statistics")
+def set_of(column: str) -> str:
+    """The feature set that a column belongs to, as the recipe names it."""
+    owner, _, number = column.rpartition(".")
+    return owner if owner and number.isdecimal() else "statistics"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from hornbook.core.errors import StageError
 from hornbook.core.records import Document, documents
-from hornbook.core.shards import read_table, shards, write_bytes, write_json
+from hornbook.core.shards import read_table, shards, write_bytes, write_table
 from hornbook.core.tools import Tools
 from hornbook.filtering.features import set_of
-from hornbook.filtering.settings import FilterConfig
+from hornbook.filtering.files import JUDGE, LABELLED, MATRIX
+from hornbook.filtering.settings import JudgeConfig
 from hornbook.filtering.table import from_table, rows_of
 from hornbook.quality.features import Features, Matrix
 from hornbook.quality.forest import LEARNERS, Good, Judge, Scores, calibrated
@@ -34,10 +36,7 @@ from hornbook.text.topics import origin
 
 FEWEST_LABELS = 10
 SHOWN_IMPORTANCES = 100
-JUDGE = "judge.safetensors"
-TRUST = "trust.json"
-LABELLED = "labelled.safetensors"
-"""The features of the labelled documents, in the order of trust.json's out_of_fold."""
+HISTOGRAM_BINS = 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Labelled:
     features: Features | None = None
 
 
-def labelled(folder: Path, config: FilterConfig, measured: Path | None = None) -> Labelled:
+def labelled(folder: Path, config: JudgeConfig, measured: Path | None = None) -> Labelled:
     """Every document with a label, and which of them are good; StageError where nothing can be learnt.
 
     With the folder of their features, those of a shard that could not be measured are left out.
@@ -65,8 +64,8 @@ def labelled(folder: Path, config: FilterConfig, measured: Path | None = None) -
     found = [item for item in found if rows is None or item[0].id in place]
     if len(found) < FEWEST_LABELS:
         raise StageError(
-            f"filter: {len(found)} labelled documents in {folder}; at least {FEWEST_LABELS} are needed: "
-            "raise annotate's sample"
+            f"judge: {len(found)} labelled documents in {folder}; at least {FEWEST_LABELS} are needed: "
+            "raise annotate.labels"
         )
     labels = np.array([label for _, label in found])
     bar = config.good_label
@@ -75,7 +74,7 @@ def labelled(folder: Path, config: FilterConfig, measured: Path | None = None) -
     good = labels >= bar
     if min(good.sum(), len(good) - good.sum()) < 2:
         raise StageError(
-            f"filter: {good.sum()} of {len(good)} labels are at least {bar:g}; "
+            f"judge: {good.sum()} of {len(good)} labels are at least {bar:g}; "
             "fewer than two on one side teach nothing: change good_share or good_label"
         )
     known = [document for document, _ in found]
@@ -83,19 +82,11 @@ def labelled(folder: Path, config: FilterConfig, measured: Path | None = None) -
     return Labelled(known, labels, good, bar, features)
 
 
-def learn(config: FilterConfig, known: Labelled, out: Path, tools: Tools) -> None:
-    """Write the judge, and in trust.json how far it and its rivals are right about packages they never saw."""
+def learn(config: JudgeConfig, known: Labelled, out: Path, tools: Tools) -> dict[str, Any]:
+    """Write the judge and what it learnt from; how far it and its rivals are right about packages they never saw."""
     assert known.features is not None
-    count, columns = known.features.matrix.shape
-    tools.progress.say(f"  learning from {count} labels, {columns} features")
-    _write_matrix(out / LABELLED, known.features.matrix)
-    write_json(out / TRUST, _judge(config, known, known.features, out, tools))
-
-
-def _judge(
-    config: FilterConfig, known: Labelled, features: Features, out: Path, tools: Tools
-) -> dict[str, Any]:
-    matrix, good, seed = features.matrix, known.good, tools.seed
+    matrix, good, seed = known.features.matrix, known.good, tools.seed
+    tools.progress.say(f"  learning from {len(good)} labels, {matrix.shape[1]} features")
     shape = config.shape(tools.workers.count)
     groups = [origin(document.source, document.meta) for document in known.documents]
     parts = splits(good, groups, seed)
@@ -104,9 +95,15 @@ def _judge(
     probability = cross_calibrated(scores, good, parts)
     judge = Judge(config.score, LEARNERS[config.score](matrix, good, shape, seed), *calibrated(scores, good))
     judge.save(out / JUDGE)
+    _write_labelled(known, known.features.matrix, probability, out)
     learners = {name: trust(found, good, known.labels, seed) for name, found in unseen.items()}
     return {
         **learners[config.score],
+        "features": list(dict.fromkeys(map(set_of, known.features.names))),
+        "labels": len(good),
+        "good": int(good.sum()),
+        "good_label": known.good_label,
+        "label_histogram": histogram(known.labels),
         "learners": learners,
         "groups": len(set(groups)),
         "calibration": calibration(probability, good),
@@ -114,19 +111,44 @@ def _judge(
         "calibration_error": calibration_error(probability, good),
         "calibration_error_before": calibration_error(scores, good),
         "learning_curve": learning_curve(LEARNERS[config.score], matrix, good, parts, shape, seed),
-        **_importances(config, judge, features),
-        "out_of_fold": [
-            [document.id, score] for document, score in zip(known.documents, probability, strict=True)
-        ],
+        **_importances(judge, known.features),
     }
 
 
-def _importances(config: FilterConfig, judge: Judge, features: Features) -> dict[str, Any]:
+def histogram(values: Scores) -> dict[str, list[float]]:
+    """Counts in equal parts of the values' own range."""
+    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def _write_labelled(known: Labelled, matrix: Matrix, probability: Scores, out: Path) -> None:
+    from safetensors.numpy import save
+
+    texts = [document.text for document in known.documents]
+    columns = {
+        "id": pa.array([document.id for document in known.documents], pa.string()),
+        "source": pa.array([document.source for document in known.documents], pa.string()),
+        "label": pa.array(known.labels, pa.float64()),
+        "good": pa.array(known.good),
+        "score": pa.array(probability, pa.float64()),
+        "bytes": pa.array([size_bytes(text) for text in texts], pa.int64()),
+        "comment_density": pa.array([comment_density(text) for text in texts], pa.float64()),
+    }
+    write_table(out / LABELLED, pa.table(columns))
+    write_bytes(out / MATRIX, save({"matrix": np.ascontiguousarray(matrix)}))
+
+
+def size_bytes(text: str) -> int:
+    """The length of a text in UTF-8."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _importances(judge: Judge, features: Features) -> dict[str, Any]:
     """How much each column counts, and each feature set."""
     weights = judge.learnt.importances()
-    by_set = dict.fromkeys(config.features, 0.0)
+    by_set: defaultdict[str, float] = defaultdict(float)
     for name, weight in zip(features.names, weights, strict=True):
-        by_set[set_of(name, config.features)] += float(weight)
+        by_set[set_of(name)] += float(weight)
     ranked = sorted(zip(features.names, weights.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
     return {
         "columns": len(ranked),
@@ -135,22 +157,17 @@ def _importances(config: FilterConfig, judge: Judge, features: Features) -> dict
     }
 
 
-def against_baselines(
-    known: Labelled, unseen: Mapping[str, float], share: float, seed: int
-) -> dict[str, Any]:
+def against_baselines(judged: Path, share: float, seed: int) -> dict[str, Any]:
     """The mean label of what each way keeps of the labelled documents, at this share of their bytes.
 
     The judge's scores are out of fold. Each is [value, low, high] over 95% of resamples, and `beats` is the judge's
     less the baseline's, on the same resamples.
     """
-    sizes = np.array([len(document.text.encode("utf-8", "surrogatepass")) for document in known.documents])
-    ways: dict[str, Scores] = {
-        "judge": np.array([unseen[document.id] for document in known.documents]),
-        "comment_density": np.array([comment_density(document.text) for document in known.documents]),
-    }
+    known = read_table(judged / LABELLED)
+    sizes, labels = known["bytes"].to_numpy(), known["label"].to_numpy()
+    ways = {"judge": known["score"].to_numpy(), "comment_density": known["comment_density"].to_numpy()}
     kept = {name: _best(scores, sizes, share) for name, scores in ways.items()}
-    draws = resamples(len(sizes), seed)
-    labels, count = known.labels, len(sizes)
+    draws, count = resamples(len(sizes), seed), len(sizes)
 
     def mean(name: str) -> Any:
         return lambda i: _mean(labels[i][kept[name][i]])
@@ -175,9 +192,3 @@ def _best(scores: Scores, sizes: Any, share: float) -> Good:
     kept = np.zeros(len(scores), np.bool_)
     kept[order[: max(1, fitting)]] = True
     return kept
-
-
-def _write_matrix(path: Path, matrix: Matrix) -> None:
-    from safetensors.numpy import save
-
-    write_bytes(path, save({"matrix": np.ascontiguousarray(matrix)}))

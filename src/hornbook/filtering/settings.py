@@ -1,9 +1,9 @@
-"""The settings of a filter, and of the features that it judges by."""
+"""The settings of a filter, apart by the step that each one changes: features, judge, filter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,14 @@ class FeaturesConfig(Config):
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of such a model's matrix products."""
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        columns = list(map(str, self.specs))  # a name that means nothing is refused here
+        twice = [name for name in columns if columns.count(name) > 1]
+        if twice:
+            raise ValueError(f"features has {twice[0]} more than once: keep one")
+        return self
+
     @property
     def specs(self) -> list[Spec]:
         return [read_spec(text) for text in self.features]
@@ -42,8 +50,8 @@ class FeaturesConfig(Config):
         return any(FEATURES[spec.kind].reads_models for spec in self.specs)
 
 
-class FilterConfig(FeaturesConfig):
-    """What scores a document, what the score is learnt from, and how much is kept."""
+class JudgeConfig(Config):
+    """What scores a document, and what the score is learnt from."""
 
     score: Literal["forest", "linear", "gradient_boosting", "random", "comment_density"] = "forest"
     """forest (the paper's), linear and gradient_boosting learn from the labels; random and comment_density learn
@@ -56,6 +64,25 @@ class FilterConfig(FeaturesConfig):
     """The share of labels, best first, that counts as good (this or good_label)."""
     good_label: float | None = None
     """The lowest label that counts as good (this or good_share)."""
+
+    @model_validator(mode="after")
+    def _good_means_one_thing(self) -> Self:
+        if self.learns:
+            _exactly_one(self, "good_share", "good_label")
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether labels are needed."""
+        return self.score in LEARNERS
+
+    def shape(self, threads: int) -> Shape:
+        return Shape(self.trees, self.leaf_documents, threads)
+
+
+class ChoiceConfig(Config):
+    """How much is kept of what was scored."""
+
     keep_share: float | None = Field(None, gt=0, le=1)
     """The share of documents to keep, best score first (this, min_score or keep_tokens)."""
     min_score: float | None = Field(None, ge=0, le=1)
@@ -71,31 +98,26 @@ class FilterConfig(FeaturesConfig):
     towards the budget. 0: no stratum is looked at."""
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
-        if self.learns:
-            self._exactly_one("good_share", "good_label")
-        self._exactly_one("keep_share", "min_score", "keep_tokens")
-        columns = list(map(str, self.specs))  # a name that means nothing is refused here
-        twice = [name for name in columns if columns.count(name) > 1]
-        if twice:
-            raise ValueError(
-                f"features has {twice[0]} more than once; its columns have one name whatever the revision: keep one"
-            )
+    def _kept_is_one_thing(self) -> Self:
+        _exactly_one(self, "keep_share", "min_score", "keep_tokens")
         if self.keep_share is not None and self.stratum_share > self.keep_share:
             raise ValueError(
                 f"stratum_share {self.stratum_share:g} is more than keep_share {self.keep_share:g}"
             )
         return self
 
-    def _exactly_one(self, *names: str) -> None:
-        if sum(getattr(self, name) is not None for name in names) != 1:
-            listed = f"{', '.join(names[:-1])} and {names[-1]}"
-            raise ValueError(f"state exactly one of {listed}")
-
     @property
-    def learns(self) -> bool:
-        """Whether labels are needed."""
-        return self.score in LEARNERS
+    def rule(self) -> Rule:
+        """How much is kept."""
+        size = None if self.keep_tokens is None else self.keep_tokens * self.bytes_per_token
+        return Rule(self.keep_share, self.min_score, size, self.stratum_share)
+
+
+class FilterConfig(ChoiceConfig, JudgeConfig, FeaturesConfig):
+    """A filter as a recipe has it: what scores a document, what the score is learnt from, and how much is kept.
+
+    Each setting enters the step that it changes: features measures, judge learns and scores, filter chooses.
+    """
 
     @property
     def arms(self) -> Sequence[str]:
@@ -104,23 +126,28 @@ class FilterConfig(FeaturesConfig):
     @property
     def measuring(self) -> FeaturesConfig | None:
         """What is measured of every document before; None where nothing is learnt from it."""
-        chosen = {name: getattr(self, name) for name in FeaturesConfig.model_fields}
-        return FeaturesConfig(**chosen) if self.learns else None
+        return _only(FeaturesConfig, self) if self.learns else None
 
     @property
-    def rule(self) -> Rule:
-        """How much is kept."""
-        size = None if self.keep_tokens is None else self.keep_tokens * self.bytes_per_token
-        return Rule(self.keep_share, self.min_score, size, self.stratum_share)
+    def judging(self) -> JudgeConfig:
+        """What scores; of a plain baseline only its name counts."""
+        return _only(JudgeConfig, self) if self.learns else JudgeConfig(score=self.score)
 
-    def shape(self, threads: int) -> Shape:
-        return Shape(self.trees, self.leaf_documents, threads)
+    @property
+    def choosing(self) -> ChoiceConfig:
+        """What is kept of the scored."""
+        return _only(ChoiceConfig, self)
 
 
-def measurings(filters: Mapping[str, FilterConfig]) -> dict[str, FeaturesConfig]:
-    """Step key -> what is measured; filters that judge by the same share it, under the first one's name."""
-    found: dict[str, FeaturesConfig] = {}
-    for key, config in filters.items():
-        if config.measuring and config.measuring not in found.values():
-            found[key.replace("filter", "features", 1)] = config.measuring
-    return found
+C = TypeVar("C", bound=Config)
+
+
+def _only(kind: type[C], config: Config) -> C:
+    """The part of a config that is of a kind it extends."""
+    return kind(**{name: getattr(config, name) for name in kind.model_fields})
+
+
+def _exactly_one(config: Config, *names: str) -> None:
+    if sum(getattr(config, name) is not None for name in names) != 1:
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise ValueError(f"state exactly one of {listed}")

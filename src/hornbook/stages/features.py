@@ -11,11 +11,9 @@ from hornbook.core.tools import Tools
 from hornbook.core.workers import Serial
 from hornbook.filtering import features
 from hornbook.filtering.features import COSTS, Means
+from hornbook.filtering.layout import CHECKPOINT
 from hornbook.filtering.settings import FeaturesConfig
 from hornbook.filtering.table import to_table
-
-CHECKPOINT = "checkpoint."
-"""What the names of the inputs that are models begin with."""
 
 
 def identity(config: FeaturesConfig, _cache: Path) -> Mapping[str, str]:

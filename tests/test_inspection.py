@@ -1,0 +1,80 @@
+"""What may be removed: what no run uses, and nothing that one still needs."""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from hornbook import inspection
+from hornbook.core.config import CannedPlace, Machine, parse
+from hornbook.core.progress import Silent
+from hornbook.core.shards import read_json
+from hornbook.pipeline import Recipe
+from hornbook.runner import execute, plan
+
+ANSWERS = (
+    {"match": "def |class ", "text": "Yes", "logprobs": [{"Yes": -y, "No": -1.0} for y in (0.2, 0.6, 2.0)]},
+    {"match": "", "text": "No", "logprobs": [{"Yes": -0.9, "No": -0.5}, {"Yes": -1.4, "No": -0.3}]},
+)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A corpus of small modules of the standard library, and a scripted teacher."""
+    (tmp_path / "corpus").mkdir()
+    found = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("[a-z]*.py"))
+    for source in [path for path in found if 2_000 < path.stat().st_size < 8_000][:30]:
+        (tmp_path / "corpus" / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ANSWERS))
+    teachers = {"scripted": CannedPlace(kind="canned", path=str(tmp_path / "answers.jsonl"))}
+    return Machine(root=str(tmp_path / "root"), workers=1, teachers=teachers)
+
+
+def _run(machine: Machine, name: str, **filter_: object) -> dict[str, str]:
+    """Make a filtered corpus; the folder of each step in the store."""
+    values = {
+        "name": name,
+        "teacher": "scripted",
+        "read": {"sources": [{"kind": "folder", "path": str(Path(machine.root).parent / "corpus")}]},
+        "dedup": {},
+        "annotate": {"labels": 20},
+        "filter": {"good_share": 0.4, "trees": 5, **filter_},
+        "decontaminate": {},
+    }
+    recipe = parse(Recipe, values, "small.toml")
+    run = execute(recipe, machine, plan(recipe, machine), Silent())
+    lock = read_json(run / "lock.json")
+    return {key: f"{step['stage']}/{step['fingerprint']}" for key, step in lock.items()}
+
+
+def _in_store(machine: Machine) -> set[str]:
+    return {str(Path(*path.parts[-3:-1])) for path in Path(machine.root).glob("store/*/*/manifest.json")}
+
+
+def test_clean_removes_what_no_run_names_and_keeps_what_runs_share(machine: Machine) -> None:
+    first = _run(machine, "one", keep_share=0.5)
+    other = _run(machine, "two", keep_share=0.2)
+    assert first["judge"] == other["judge"]
+    assert inspection.clean(machine, yes=True) == []
+
+    again = _run(machine, "one", keep_share=0.5, score="linear")  # the same run, made otherwise
+    gone = {first[key] for key in ("filter", "decontaminate/filter", "report")}
+    assert {row["folder"] for row in inspection.clean(machine, yes=False)} == gone
+    assert gone < _in_store(machine)
+    inspection.clean(machine, yes=True)
+    assert _in_store(machine) == {*again.values(), *other.values()}
+    assert {other["judge"], other["features"], again["judge"]} <= _in_store(machine)
+
+    third = _run(machine, "two", keep_share=0.2, score="random")
+    assert {row["folder"] for row in inspection.clean(machine, yes=True)} == set(other.values()) - {
+        *again.values(),
+        *third.values(),
+    }
+    assert other["judge"] not in _in_store(machine)
+    assert other["features"] in _in_store(machine)  # the first run learns from them still
+    for run in ("one", "two"):
+        links = Path(machine.root) / "runs" / run / "steps"
+        assert all(link.exists() for link in links.rglob("*") if link.is_symlink() and link.name in third)
