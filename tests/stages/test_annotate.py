@@ -123,12 +123,15 @@ def test_a_rubric_gives_scores_with_reasons_and_asks_once_more_for_what_it_canno
 
 def test_what_stays_no_rubric_answer_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     config = AnnotateConfig(mode="rubric", max_failed_share=1)
-    lines = ({"match": "odd = 1|is True", "text": '{"reason": "r", "score": true}'}, {"text": "No."})
-    counts = _judge(
-        tmp_path, corpus(tmp_path / "in", {"a/odd.py": "odd = 1", "b/x.py": "x = 1"}), config, lines
+    lines = (
+        {"match": "odd = 1|is True", "text": '{"reason": "r", "score": true}'},
+        {"match": "bare = 1|reason and score", "text": '{"score": 3, "comment": "no reason"}'},
+        {"text": "No."},
     )
+    texts = {"a/odd.py": "odd = 1", "a/bare.py": "bare = 1", "b/x.py": "x = 1"}
+    counts = _judge(tmp_path, corpus(tmp_path / "in", texts), config, lines)
     assert counts["labels"] == 0
-    assert (counts["failed.wrong_json"], counts["failed.no_json"]) == (1, 1)
+    assert (counts["failed.wrong_json"], counts["failed.no_json"]) == (2, 1)
 
 
 def test_a_second_judging_says_how_far_it_agrees_with_the_first(tmp_path: Path) -> None:

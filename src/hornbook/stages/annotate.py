@@ -48,7 +48,7 @@ SCHEMA_OF_RUBRIC = to_json(
         "type": "object",
         "properties": {
             "reason": {"type": "string"},
-            "score": {"type": "integer", "minimum": 0, "maximum": 5},
+            "score": {"type": "integer", "minimum": 0, "maximum": POINTS},
         },
         "required": ["reason", "score"],
         "additionalProperties": False,
@@ -180,7 +180,7 @@ def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: To
 
 def _checked(value: Any) -> dict[str, Any]:
     """A rubric's answer; ValueError says what is wrong with it."""
-    if not isinstance(value, dict) or set(value) < {"score", "reason"}:
+    if not isinstance(value, dict) or not value.keys() >= {"score", "reason"}:
         raise ValueError("an object with reason and score is wanted")
     score = value["score"]
     if isinstance(score, bool) or not isinstance(score, int) or not 0 <= score <= POINTS:
@@ -193,7 +193,7 @@ def read_yes_no(answer: Answer | Failed) -> Label:
     if isinstance(answer, Failed):
         return _failed(answer)
     raw = to_json({"text": answer.text, "logprobs": dict(answer.logprobs)})
-    if set(answer.logprobs) < set(CHOICES):
+    if not answer.logprobs.keys() >= set(CHOICES):
         return Label(
             None, raw, Failed("unreadable", f"no probability of Yes and No, but {answer.text[:80]!r}")
         )
