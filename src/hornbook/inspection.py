@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import InputError
+from hornbook.core.errors import InputError, StoreError
 from hornbook.core.shards import read_json
 from hornbook.core.store import Store, remove, size_bytes
 
@@ -119,8 +119,16 @@ def _describe_meta(meta: str) -> list[str]:
 
 
 def clean(machine: Machine, yes: bool) -> list[dict[str, Any]]:
-    """The folders that no run's lock names, and the unfinished ones; removed where `yes`."""
+    """The folders that no run's lock names, and the unfinished ones; removed where `yes`.
+
+    StoreError while a run is at work: a lock names what it has finished only once all of it is.
+    """
     root, store = Path(machine.root), Store(Path(machine.root))
+    if yes and (busy := store.under_way()):
+        raise StoreError(
+            f"a run is building {busy[0].parent.name}/{busy[0].stem}, and what it made so far is in use; "
+            "clean again once it has ended"
+        )
     used = {
         store.folder(parts["stage"], parts["fingerprint"])
         for path in root.glob("runs/*/lock.json")

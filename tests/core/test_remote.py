@@ -11,7 +11,7 @@ from hornbook import inspection
 from hornbook.core.config import Machine, parse
 from hornbook.core.errors import ConfigError, InputError, StoreError
 from hornbook.core.records import Document
-from hornbook.core.shards import read_documents, write_json, write_shard
+from hornbook.core.shards import read_documents, read_json, write_json, write_shard
 from hornbook.core.store import Store
 from hornbook.core.tools import Tools
 from hornbook.stages.read import ReadConfig, identity, run
@@ -76,7 +76,17 @@ def test_a_damaged_object_is_not_used(bucket: str, tmp_path: Path) -> None:
     other = Store(tmp_path / "there", f"{bucket}/store")
     with pytest.raises(StoreError, match=r"shard\.txt is damaged"):
         other.fetched("read", "beef")
-    assert not other.folder("read", "beef").exists()
+    assert not any(other.folder("read", "beef").parent.iterdir())
+
+
+def test_a_manifest_cannot_have_files_written_elsewhere(tmp_path: Path) -> None:
+    publish(Store(tmp_path / "here", f"file://{tmp_path}/shared"), "f00d", "text")
+    (tmp_path / "shared/outside.txt").write_text("not yours")
+    manifest = tmp_path / "shared/read/f00d/manifest.json"
+    write_json(manifest, {**read_json(manifest), "files": {"../../../outside.txt": "0"}})
+    with pytest.raises(StoreError, match=r"outside\.txt is damaged"):
+        Store(tmp_path / "there", f"file://{tmp_path}/shared").fetched("read", "f00d")
+    assert not list(tmp_path.glob("there/**/*.txt"))
 
 
 def test_a_store_that_cannot_be_written_keeps_the_work_and_says_so(bucket: str, tmp_path: Path) -> None:

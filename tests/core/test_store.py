@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hornbook import inspection
+from hornbook.core.config import Machine
 from hornbook.core.errors import StoreError
 from hornbook.core.store import Store, explained, fingerprint, remove
 
@@ -65,6 +67,20 @@ def test_a_second_builder_of_the_same_thing_is_refused(tmp_path: Path) -> None:
         holder.join()
     with Store(tmp_path).building("read", "f00d"):
         pass
+
+
+def test_nothing_is_cleaned_while_a_run_builds(tmp_path: Path) -> None:
+    """What it has finished is named by no lock until it ends."""
+    store, machine = Store(tmp_path), Machine(root=str(tmp_path))
+    folder = _publish(store, "finished, and named by no lock yet")
+    with store.building("dedup", "beef"):
+        assert store.under_way() == [store.partial("dedup", "beef")]
+        with pytest.raises(StoreError, match="a run is building dedup/beef"):
+            inspection.clean(machine, yes=True)
+    assert folder.exists()
+    assert store.partial("dedup", "beef").exists()
+    assert [row["folder"] for row in inspection.clean(machine, yes=True)] == ["read/f00d", "dedup/beef.partial"]
+    assert not folder.exists()
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:

@@ -53,23 +53,30 @@ class Remote:
 
     def fetch(self, name: str, folder: Path) -> None:
         """Bring a folder here; StoreError if a file is not what its manifest says."""
-        manifest = self.manifest(name)
-        arriving = folder.with_name(f"{folder.name}.{os.getpid()}.arriving")
+        arriving = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
         shutil.rmtree(arriving, ignore_errors=True)
-        with self._explained("read"):
-            for file in [*manifest["files"], MANIFEST]:
-                target = arriving / file
-                target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._fetch(name, arriving)
+            if not folder.exists():  # else another run was faster
+                arriving.rename(folder)
+        finally:
+            shutil.rmtree(arriving, ignore_errors=True)
+
+    def _fetch(self, name: str, arriving: Path) -> None:
+        files = self.manifest(name)["files"]
+        for file in [*files, MANIFEST]:
+            target = arriving / file
+            if not target.resolve().is_relative_to(arriving.resolve()):
+                raise self._damaged(name, file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._explained("read"):
                 self.system.get_file(f"{self.path}/{name}/{file}", str(target))
-        for file, wanted in manifest["files"].items():
+        for file, wanted in files.items():
             if file_hash(arriving / file) != wanted:
-                raise StoreError(
-                    f"{self.url}/{name}/{file} is damaged; remove {name} there to build it again"
-                )
-        if folder.exists():  # another run was faster
-            shutil.rmtree(arriving)
-        else:
-            arriving.rename(folder)
+                raise self._damaged(name, file)
+
+    def _damaged(self, name: str, file: str) -> StoreError:
+        return StoreError(f"{self.url}/{name}/{file} is damaged; remove {name} there to build it again")
 
     @contextmanager
     def _explained(self, done: str) -> Iterator[None]:

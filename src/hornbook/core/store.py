@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,10 @@ class Store:
     def unfinished(self) -> list[Path]:
         return sorted(self.root.glob("*/*.partial"))
 
+    def under_way(self) -> list[Path]:
+        """The unfinished folders that a run is building at this moment."""
+        return [lock.with_suffix(".partial") for lock in sorted(self.root.glob("*/*.lock")) if _is_held(lock)]
+
 
 @contextmanager
 def explained(root: Path) -> Iterator[None]:
@@ -140,6 +144,15 @@ def _lock(lock: int, partial: Path) -> None:
         raise StoreError(
             f"{partial} is being built by another run; wait for it, or use another --root"
         ) from error
+
+
+def _is_held(lock: Path) -> bool:
+    with suppress(FileNotFoundError), lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _files(folder: Path) -> dict[str, str]:
