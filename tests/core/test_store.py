@@ -79,7 +79,10 @@ def test_nothing_is_cleaned_while_a_run_builds(tmp_path: Path) -> None:
             inspection.clean(machine, yes=True)
     assert folder.exists()
     assert store.partial("dedup", "beef").exists()
-    assert [row["folder"] for row in inspection.clean(machine, yes=True)] == ["read/f00d", "dedup/beef.partial"]
+    assert [row["folder"] for row in inspection.clean(machine, yes=True)] == [
+        "read/f00d",
+        "dedup/beef.partial",
+    ]
     assert not folder.exists()
 
 

@@ -51,6 +51,7 @@ def test_a_folder_is_read_and_what_is_no_document_is_set_aside(tmp_path: Path) -
         good=code(1).replace("\n", "\r\n"),
         latin=b"# coding: latin-1\nname = '\xe9'\n",
         broken=b"name = '\xe9'\n",
+        undefined=b"# coding: undefined\nname = '\xe9'\n",
         blank="\n\n",
         nul="x = 1\0",
         big="x = 1\n" * 200_000,
@@ -63,6 +64,7 @@ def test_a_folder_is_read_and_what_is_no_document_is_set_aside(tmp_path: Path) -
     reasons = {name.removeprefix("mine/").removesuffix(".py"): drop[0] for name, drop in drops.items()}
     assert reasons == {
         "broken": "undecodable",
+        "undefined": "undecodable",
         "blank": "empty",
         "nul": "nul_bytes",
         "big": "huge",
@@ -70,7 +72,7 @@ def test_a_folder_is_read_and_what_is_no_document_is_set_aside(tmp_path: Path) -
     }
     assert "1,200,000 bytes" in drops["mine/big.py"][1]
     assert len(drops["mine/big.py"][2]) == 2_000
-    assert (counts["kept"], counts["dropped"], counts["dropped.huge"]) == (2, 5, 1)
+    assert (counts["kept"], counts["dropped"], counts["dropped.huge"]) == (2, 6, 1)
 
 
 def test_the_machine_s_own_python_is_read_without_hornbook(tmp_path: Path) -> None:

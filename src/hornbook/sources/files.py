@@ -70,6 +70,6 @@ def from_bytes(candidate: Candidate, data: bytes, bounds: Bounds) -> Document | 
         return quarantined(candidate, found.name, data, ("huge", detail))
     try:
         text = decode(data)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         return quarantined(candidate, found.name, data, ("undecodable", str(error)))
     return sieved(Document(text, found.name, candidate.source.document_kind, candidate.meta), bounds)

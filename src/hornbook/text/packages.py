@@ -19,8 +19,10 @@ def owners_of_files() -> dict[str, dict[str, str]]:
     owners: dict[str, dict[str, str]] = {}
     for package in importlib.metadata.distributions(path=[str(folder) for folder in site_folders()]):
         known = package.metadata  # parsed anew each time it is asked for
+        if not known or "Name" not in known:
+            continue  # what a broken installation left behind
         meta = {"package": known["Name"], "version": known["Version"], "licence": licence(known)}
-        for row in csv.reader((package.read_text("RECORD") or "").splitlines()):
+        for row in filter(None, csv.reader((package.read_text("RECORD") or "").splitlines())):
             owners[row[0]] = meta
     return owners
 

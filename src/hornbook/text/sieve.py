@@ -33,7 +33,7 @@ class Limits:
 
 
 def decode(data: bytes) -> str:
-    """Source bytes as text, by their byte order mark or coding line, else UTF-8; UnicodeDecodeError if neither."""
+    """Source bytes as text, by their byte order mark or coding line, else UTF-8; UnicodeError if neither."""
     try:
         text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError:
