@@ -95,11 +95,14 @@ def test_an_output_with_everything_wrong_gives_each_answer_once_or_says_why_not(
     def wrong(lines: list[dict[str, Any]]) -> tuple[str, bytes]:
         good = [output_line(line) for line in lines]
         unknown = output_line({**lines[0], "custom_id": "nobody"})
+        strange = output_line({**lines[0], "custom_id": ["a list"]})
         refused = {"status_code": 400, "body": {"error": {"message": "no"}}}
         good[3] = output_line(lines[3], response=refused)
         expired = {"response": None, "error": {"code": "batch_expired", "message": "too late"}}
         good[4] = output_line(lines[4], **expired)
-        return "completed", b"\n".join([*good[:2], *good[3:], good[5], b'{"custom_id": ', unknown, b""])
+        return "completed", b"\n".join(
+            [*good[:2], *good[3:], good[5], b'{"custom_id": ', strange, unknown, b""]
+        )
 
     with serving(Server()) as server:
         server.end = wrong
@@ -110,7 +113,7 @@ def test_an_output_with_everything_wrong_gives_each_answer_once_or_says_why_not(
         expected = [*ALL]
         expected[2:5] = ["missing_answer", "bad_request", "batch_expired"]
         assert texts(said) == expected
-        assert teacher.counts == {"malformed_line": 1, "unknown_id": 1, "duplicate_id": 1, "missing_id": 1}
+        assert teacher.counts == {"malformed_line": 1, "unknown_id": 2, "duplicate_id": 1, "missing_id": 1}
 
 
 @pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])

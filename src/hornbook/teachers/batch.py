@@ -228,7 +228,7 @@ def read_output(path: Path, members: Sequence[str]) -> tuple[dict[str, Line], Co
             continue
         try:
             line = orjson.loads(text)
-            name = line["custom_id"]
+            name = str(line["custom_id"])
         except (ValueError, LookupError, TypeError):
             wrong["malformed_line"] += 1
             continue
