@@ -28,13 +28,15 @@ MODEL_FILES = (
     "config.json",
     "generation_config.json",
     "tokenizer*.json",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
     "*.safetensors",
     "*.bin",
     "*.model",
 )
 """What can change what a folder's model writes."""
-CHUNK = 64
-"""Prompts that a model is given at once: so much is asked again where an evaluation is killed."""
 
 Kind = Literal["auto", "hornbook", "huggingface", "endpoint"]
 
