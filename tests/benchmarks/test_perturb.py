@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hornbook.benchmarks import Problem, load
@@ -68,6 +70,11 @@ def test_each_way_does_what_its_name_says() -> None:
     assert "def station_label" in _made("irrelevant_context").prompt
     assert ">>>" in PROBLEM.prompt
     assert ">>>" not in _made("no_examples").prompt
+
+
+def test_names_are_found_behind_what_only_splitlines_takes_for_a_line_end() -> None:
+    odd = replace(PROBLEM, prompt=PROBLEM.prompt.replace("Add up", "Add\x0c up\u2028"))
+    assert _made("renamed", odd).solution == _made("renamed").solution != PROBLEM.solution
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,10 @@ _Edit = tuple[int, int, str]
 
 def _edits(source: str, names: Mapping[str, str], function: str) -> Iterator[_Edit]:
     """Where a program says the names: in its code, and in texts where a call, quotes or an underscore show them."""
-    starts = [0, *accumulate(len(line) for line in source.splitlines(keepends=True))]
+    starts = [
+        0,
+        *accumulate(map(len, io.StringIO(source))),
+    ]  # splitlines() would see more lines than tokenize
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     before = ""
     for token in tokens:
@@ -211,13 +214,11 @@ def _apply(text: str, edits: Sequence[_Edit]) -> str:
 
 def _reordered(problem: Problem, doc: _Doc, chance: random.Random) -> Problem | None:
     sentences = doc.sentences()
-    if len(sentences) < 2:
+    if len(set(sentences)) < 2:
         return None
     order = sentences[:]
     while order == sentences:
         chance.shuffle(order)
-        if len(set(sentences)) == 1:
-            return None
     return replace(problem, prompt=doc.with_text(" ".join(order)))
 
 
