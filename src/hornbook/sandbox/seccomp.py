@@ -8,7 +8,6 @@ import struct
 
 ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 """Machine -> its AUDIT_ARCH value (linux/audit.h) and its column in the tables below."""
-X32_BIT = 0x40000000
 FIRST_UNKNOWN = 453
 """System calls from here on are newer than this table: refused as if the kernel did not know them."""
 

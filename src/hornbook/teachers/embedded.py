@@ -43,7 +43,9 @@ def embedded_file(folder: Path, progress: Progress | None = None) -> Path:
     path = folder / FILE
     if is_fetched(folder):
         return path
-    (progress or Silent()).say(f"fetching the embedded teacher {MODEL} (94 MB, once) into {folder}")
+    (progress or Silent()).say(
+        f"fetching the embedded teacher {MODEL} ({FILE_BYTES / 1e6:.0f} MB, once) into {folder}"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
