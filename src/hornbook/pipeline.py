@@ -222,7 +222,7 @@ STAGES: dict[str, Stage] = {
     "pretrain": Stage(pretrain.run, version=3),
     "finetune": Stage(finetune.run, version=3),
     "evaluate": Stage(evaluate.run, version=5, identity=evaluate.identity, asks=evaluate.asks),
-    "report": Stage(report.run, identity=report.identity),
+    "report": Stage(report.run, version=2, identity=report.identity),
 }
 
 

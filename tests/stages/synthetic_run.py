@@ -118,7 +118,8 @@ class SyntheticRun:
             write_json(measured / "costs" / shard / "timing.json", cost)
         self._step("tokenizer", {"vocabulary": 4096}, 4.0)
         for mix in RECIPE["mixes"]:
-            self._step(f"pack/{mix}", {"rows": 2930}, 2.5)
+            folder = self._step(f"pack/{mix}", {"rows": 2930}, 2.5)
+            write_json(folder / "parts.json", _parts(**RECIPE["mixes"][mix]))
         self._trained("pretrain/raw", 1_500_000, 3.1, 71.2)
         self._trained("pretrain/textbook", 1_500_000, 1.9, 74.9)
         self._trained("finetune/textbook", 1_000_000, 0.9, 83.0)
@@ -155,7 +156,9 @@ class SyntheticRun:
             write_json(folder / "quality.json", _quality())
 
     def _trained(self, key: str, tokens: int, floor: float, seconds: float) -> None:
-        folder = self._step(key, {"tokens": tokens, "parameters": 1_120_000}, seconds, {"tokens": tokens})
+        folder = self._step(
+            key, {"tokens": tokens, "epochs": 1.5, "parameters": 1_120_000}, seconds, {"tokens": tokens}
+        )
         random_ = random.Random(key)
         with (folder / "metrics.jsonl").open("w") as file:
             for step in range(1, 184):
@@ -182,6 +185,20 @@ class SyntheticRun:
         for suite in SUITES:
             rows = [_attempt(suite, number) for number in range(3)]
             write_table(folder / "attempts" / suite / "shard-00000.parquet", pa.Table.from_pylist(rows))
+
+
+def _parts(tokens: int, parts: Mapping[str, float]) -> dict[str, Any]:
+    """What pack writes: every dataset has 100,000 tokens, and those that run short are repeated."""
+    return {
+        name: {
+            "share": share,
+            "tokens": round(tokens * share),
+            "distinct_tokens": 100_000,
+            "documents": 50,
+            "epochs": tokens * share / 100_000,
+        }
+        for name, share in parts.items()
+    }
 
 
 def _attempt(suite: str, number: int) -> dict[str, str]:

@@ -17,6 +17,7 @@ from hornbook.core.tools import Tools
 from hornbook.curriculum import load_curriculum
 from hornbook.reporting.compare import verdict
 from hornbook.reporting.figures import Axis, histogram, intervals
+from hornbook.reporting.headline import headline, in_words
 from hornbook.reporting.paper import counterpart
 from hornbook.stages import report
 from hornbook.writing.account import account
@@ -135,7 +136,11 @@ def test_it_names_the_papers_numbers_as_the_papers(made: tuple[dict[str, Any], s
 
 @pytest.mark.parametrize(
     ("effect", "answer", "said"),
-    [(0.05, "Yes", "better"), (-0.05, "No", "worse"), (0.0, "Cannot tell", "cannot tell")],
+    [
+        (0.05, "Yes, in this run", "better"),
+        (-0.05, "No, in this run", "worse"),
+        (0.0, "Cannot tell", "cannot tell"),
+    ],
 )
 def test_the_answer_follows_the_data_whichever_way_it_goes(
     effect: float, answer: str, said: str, tmp_path: Path
@@ -145,6 +150,31 @@ def test_the_answer_follows_the_data_whichever_way_it_goes(
     assert (first["ours"], first["theirs"], first["benchmark"]) == ("textbook.base", "raw.base", "humaneval")
     assert first["verdict"] == said
     assert f">{answer}.</p>" in page
+    assert in_words(found).startswith(f"Was the better data better? {answer}. textbook.base gives")
+
+
+def test_it_says_what_each_arm_read_and_how_often(made: tuple[dict[str, Any], str]) -> None:
+    found, page = made
+    (raw, textbook, practice) = found["mixes"]
+    assert (raw["stage"], raw["arms"], practice["stage"]) == ("pretrain", ["raw"], "finetune")
+    assert [part["dataset"] for part in textbook["parts"]] == ["filter", "exercises/grammar", "textbooks"]
+    assert textbook["parts"][2]["times"] == pytest.approx(0.1 * 15 * 1.5)
+    assert "<em>textbook</em> read 50% filter, 40% exercises/grammar, 10% textbooks" in page
+    assert '<td class="n">2.2</td>' in page  # textbooks: 0.1 of 1.5M tokens out of 100k, 1.5 passes
+
+
+def test_the_answer_rests_on_one_benchmark_and_says_of_how_many_arms_it_is_the_best() -> None:
+    def compared(arm: str, benchmark: str, difference: float) -> dict[str, Any]:
+        interval = [difference, difference - 0.01, difference + 0.01]
+        said = {"measure": "character_probability", "verdict": verdict(*interval[1:], True)}
+        found = {"ours": f"{arm}.base", "theirs": "raw.base", "benchmark": benchmark, "over_runs": None}
+        return {**found, **said, "difference": interval}
+
+    rows = [compared("a", "humaneval", 0.02), compared("b", "humaneval", -0.05), compared("a", "mbpp", 0.2)]
+    told = headline({"raw.base": {}, "a.base": {}, "b.base": {}}, rows)
+    assert (told["answer"], told["on"], told["rivals"]) == ("Yes, in this run", rows[0], 2)
+    rows[0]["over_runs"] = [0.02, 0.01, 0.03]
+    assert headline({"raw.base": {}}, rows)["answer"] == "Yes"
 
 
 def test_a_run_without_models_still_has_a_report(tmp_path: Path) -> None:
@@ -154,7 +184,7 @@ def test_a_run_without_models_still_has_a_report(tmp_path: Path) -> None:
     out.mkdir()
     report.run(report.ReportConfig(recipe={"name": "data"}), some, out, Tools())
     page = (out / "report.html").read_text()
-    assert "Nothing to compare." in page
+    assert ">No model was trained.</p>" in page
     assert "trained once" not in page
 
 

@@ -37,18 +37,26 @@ def run(
 ) -> None:
     """Build everything that a recipe names and is not yet there; ends with the report."""
     from hornbook.core.progress import open_progress
+    from hornbook.core.shards import read_json
+    from hornbook.reporting.headline import in_words
     from hornbook.runner import execute, plan
 
     what, where = read_recipe(recipe), read_machine(machine, root, workers, require_isolation, launch)
     planned = plan(what, where)
     built = sum(p.state != "reuse" for p in planned)
     folder = execute(what, where, planned, open_progress(not quiet), read_keys(where))
-    result = {"report": str(folder / "report.html"), "results": str(folder / "results.json"), "built": built}
+    answer = in_words(read_json(folder / "results.json"))
+    result = {
+        "answer": answer,
+        "report": str(folder / "report.html"),
+        "results": str(folder / "results.json"),
+        "built": built,
+    }
     if as_json:
         return print_json(result)
     if not built:
         print("Nothing to do: every step of this recipe is in the store, made from the same inputs.")
-    print(f"Report:  {result['report']}\nNumbers: {result['results']}")
+    print(f"\n{answer}\nReport:  {result['report']}\nNumbers: {result['results']}")
     return None
 
 

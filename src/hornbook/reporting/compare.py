@@ -38,6 +38,13 @@ MEASURES = (
 OWN = ("heldout", "emergence")
 """What is no benchmark of other people's: the answer of a report does not rest on it where it has another."""
 
+TITLES = {
+    "humaneval": "HumanEval",
+    "heldout": "Held-out exercises",
+    "emergence": "Probes of unseen libraries",
+    "layers": "Tasks of three layers",
+}
+
 
 def in_order(benchmarks: Iterable[str]) -> list[str]:
     """Benchmarks by name, then hornbook's own exercises and probes."""
@@ -140,6 +147,7 @@ def _compare(
     if not _mean(mine).keys() & _mean(other).keys():
         return None  # probes of different libraries
     found = paired_difference(_mean(mine), _mean(other), seed)
+    shared = sorted(_mean(mine).keys() & _mean(other).keys())
     over_runs = run_interval([fmean(run.values()) for run in mine], [fmean(run.values()) for run in other])
     intervals = [found, *([over_runs] if over_runs else [])]
     verdicts = {verdict(one.low, one.high, measure.higher_is_better) for one in intervals}
@@ -150,7 +158,8 @@ def _compare(
         "measure": measure.key,
         "name": measure.name,
         "higher_is_better": measure.higher_is_better,
-        "problems": len(mine[0].keys() & other[0].keys()),
+        "problems": len(shared),
+        "means": [fmean(_mean(side)[id_] for id_ in shared) for side in (mine, other)],
         "difference": [found.value, found.low, found.high],
         "runs": [len(mine), len(other)],
         "over_runs": [over_runs.value, over_runs.low, over_runs.high] if over_runs else None,

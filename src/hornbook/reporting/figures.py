@@ -139,7 +139,7 @@ def heat_map(
             drawn.append(_tag("rect", "cell", **place))
             if value:
                 drawn.append(_tag("rect", "kept", **place, opacity=f"{0.25 + 0.75 * value / most:.2f}"))
-    scale = f"{most:g} pages at the strongest"
+    scale = f"{most:g} page{'s' * (most != 1)} at the strongest"
     height = top + side * len(rows) + 22
     drawn.append(_text(scale, "unit", left, height - 6))
     return _figure(drawn, caption, height, max(WIDTH, left + side * len(columns) + RIGHT))

