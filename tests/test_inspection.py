@@ -1,4 +1,4 @@
-"""What may be removed: what no run uses, and nothing that one still needs."""
+"""What was made can be looked at, part by part; what no run uses can be removed, and nothing that one still needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hornbook import inspection
+from hornbook import explanation, inspection
 from hornbook.core.config import CannedPlace, Machine, parse
+from hornbook.core.errors import InputError
 from hornbook.core.progress import Silent
 from hornbook.core.shards import read_json
 from hornbook.pipeline import Recipe
@@ -30,6 +31,9 @@ def machine(tmp_path: Path) -> Machine:
         (tmp_path / "corpus" / source.name).write_bytes(source.read_bytes())
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ANSWERS))
     teachers = {"scripted": CannedPlace(kind="canned", path=str(tmp_path / "answers.jsonl"))}
+    (tmp_path / "corpus" / "copy.py").write_text(
+        "# again\n" + (tmp_path / "corpus" / "bisect.py").read_text()
+    )
     return Machine(root=str(tmp_path / "root"), workers=1, teachers=teachers)
 
 
@@ -42,6 +46,7 @@ def _run(machine: Machine, name: str, **filter_: object) -> dict[str, str]:
         "dedup": {},
         "annotate": {"labels": 20},
         "filter": {"good_share": 0.4, "trees": 5, **filter_},
+        "filters": {"chance": {"score": "random", "keep_share": 0.5}},
         "decontaminate": {},
     }
     recipe = parse(Recipe, values, "small.toml")
@@ -52,6 +57,28 @@ def _run(machine: Machine, name: str, **filter_: object) -> dict[str, str]:
 
 def _in_store(machine: Machine) -> set[str]:
     return {str(Path(*path.parts[-3:-1])) for path in Path(machine.root).glob("store/*/*/manifest.json")}
+
+
+def test_the_parts_of_a_run_and_why_its_documents_are_there(machine: Machine) -> None:
+    _run(machine, "one", keep_share=0.5, features=["statistics", "ngrams"])
+    parts = {row["step"]: row["parts"] for row in inspection.datasets(machine, "one")}
+    assert parts["dedup"].startswith("clusters 1, dropped 1, kept ")
+    assert parts["judge"] == f"{parts['dedup'].rpartition(', ')[2]}, labelled"
+    (row,) = inspection.records(machine, "one", "dedup", "clusters", "similarity > 0.9", 5)
+    assert (row["kept_source"], row["source"]) == ("corpus/copy.py", "corpus/bisect.py")
+    with pytest.raises(InputError, match="no part 'cluster'; its parts: clusters, dropped, kept"):
+        inspection.records(machine, "one", "dedup", "cluster", "", 5)
+    labelled = inspection.records(machine, "one", "judge", "labelled", "good", 50)
+    assert 0 < len(labelled) < 20
+    part, record = explanation.find(machine, "one", "filter", labelled[0]["id"])
+    why = explanation.explain(machine, "one", "filter", record)
+    assert "ngrams" in [row["feature"] for row in why["moved"]]
+    assert not any(row["feature"].startswith("ngrams.") for row in why["moved"])
+    assert why["label"]["good"]
+    assert part in explanation.describe(why, part)
+    chance = explanation.explain(machine, "one", "filter.chance", record)
+    assert chance["label"]["label"] == why["label"]["label"]  # a plain baseline learns nothing from it
+    assert chance["label"]["good"] is None
 
 
 def test_clean_removes_what_no_run_names_and_keeps_what_runs_share(machine: Machine) -> None:

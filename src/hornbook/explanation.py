@@ -53,7 +53,8 @@ def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) ->
     store = Store(Path(machine.root), machine.store)
     by_print = {other["fingerprint"]: other for other in lock.values()}
     judge = by_print[made["inputs"]["judge"]]
-    inputs = {**judge["inputs"], **made["inputs"]}
+    labels = {"labels": lock["annotate"]["fingerprint"]} if "annotate" in lock else {}
+    inputs = {**labels, **judge["inputs"], **made["inputs"]}
     folders = {name: store.fetched(by_print[print_]["stage"], print_) for name, print_ in inputs.items()}
     again = {
         key.partition(".")[2]: store.fetched("annotate", other["fingerprint"])

@@ -45,7 +45,7 @@ def datasets(machine: Machine, run: str) -> list[dict[str, Any]]:
             continue
         manifest = store.manifest(step["stage"], step["fingerprint"])
         files = (PurePosixPath(name) for name in manifest["files"] if name.endswith(".parquet"))
-        parts = {file.parent.name for file in files if len(file.parts) == 2}
+        parts = {file.parts[0].removesuffix(".parquet") for file in files if len(file.parts) <= 2}
         if parts:
             counts = manifest["counts"]
             sizes = ", ".join(
@@ -65,20 +65,24 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
         raise InputError(f"run {run} has no step {step!r}; its datasets: {known}")
     store = Store(Path(machine.root), machine.store)
     folder = store.fetched(lock[step]["stage"], lock[step]["fingerprint"])
-    if not list((folder / part).glob("*.parquet")):
-        parts = sorted({p.parent.relative_to(folder).as_posix() for p in folder.glob("*/**/*.parquet")})
+    files = f"{part}/*.parquet" if (folder / part).is_dir() else f"{part}.parquet"
+    if not list(folder.glob(files)):
+        parts = sorted({_part(path.relative_to(folder)) for path in folder.rglob("*.parquet")})
         raise InputError(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")
     query = "select * from read_parquet($files, union_by_name = true)"
-    files = str(folder / part / "*.parquet")
+    given = {"files": str(folder / files)}
     try:
-        found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", {"files": files})
+        found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", given)
     except duckdb.Error as error:
-        columns = ", ".join(
-            row[0] for row in duckdb.execute(f"describe {query}", {"files": files}).fetchall()
-        )
+        columns = ", ".join(row[0] for row in duckdb.execute(f"describe {query}", given).fetchall())
         raise InputError(f"--where {where!r}: {str(error).splitlines()[0]}; columns: {columns}") from error
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _part(path: Path) -> str:
+    """The part that a file of a dataset belongs to: its folder, or where it lies in none, itself."""
+    return path.parent.as_posix() if path.parent.name else path.stem
 
 
 def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:

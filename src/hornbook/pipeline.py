@@ -209,10 +209,10 @@ class Stage:
 STAGES: dict[str, Stage] = {
     "read": Stage(read.run, version=3, identity=read.identity),
     "dedup": Stage(dedup.run, version=2),
-    "annotate": Stage(annotate.run, version=2, identity=annotate.identity, asks=annotate.asks),
+    "annotate": Stage(annotate.run, version=3, identity=annotate.identity, asks=annotate.asks),
     "features": Stage(features.run, version=2, identity=features.identity),
-    "judge": Stage(judge.run),
-    "filter": Stage(filter.run, version=4),
+    "judge": Stage(judge.run, version=2),
+    "filter": Stage(filter.run, version=5),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hornbook.core.errors import InputError
-from hornbook.filtering.features import Means, Spec, extract, identity, read_spec, set_of
+from hornbook.filtering.features import Means, Spec, extract, identity, is_numbered, read_spec, set_of
 from hornbook.filtering.settings import FeaturesConfig
 from hornbook.filtering.table import from_table, to_table
 from hornbook.model.checkpoint import load_model, save_model
@@ -105,6 +105,8 @@ def test_sets_stand_side_by_side_and_each_column_knows_its_own(causal: Path, che
     assert [set_of(name) for name in (found.names[0], found.names[-1])] == [sets[0], sets[3]]
     assert {set_of(name) for name in found.names} == set(sets)
     assert list(seconds) == sets
+    assert not any(is_numbered(name) for name in found.names if set_of(name) == "statistics")
+    assert all(is_numbered(name) for name in found.names if set_of(name) != "statistics")
 
 
 def test_two_revisions_of_one_model_are_two_sets(

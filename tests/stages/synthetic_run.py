@@ -230,6 +230,7 @@ def _quality() -> dict[str, Any]:
         "features": ["statistics"],
         "strata": "topic",
         "stratum_share": 0.05,
+        "rule": {"keep_share": 0.3, "bytes_per_token": 3.0},
         "labels": 118,
         "good": 59,
         "good_label": 0.61,

@@ -15,6 +15,7 @@ from hornbook.core.records import Document, Drop
 from hornbook.core.shards import read_json, write_json, write_shard
 from hornbook.core.tools import Tools
 from hornbook.curriculum import load_curriculum
+from hornbook.reporting import judging
 from hornbook.reporting.compare import verdict
 from hornbook.reporting.figures import Axis, histogram, intervals
 from hornbook.reporting.headline import headline, in_words
@@ -94,7 +95,7 @@ def test_the_filter_is_told_with_its_rivals_its_annotator_and_what_it_does(
 def test_a_filter_that_learns_nothing_is_told_as_such(tmp_path: Path) -> None:
     run = SyntheticRun(tmp_path / "steps")
     quality = read_json(run.folders["filter"] / "quality.json")
-    told = ("score_histogram", "effects", "examples", "threshold", "strata", "stratum_share")
+    told = ("score_histogram", "effects", "examples", "threshold", "strata", "stratum_share", "rule")
     plain = {**{name: quality[name] for name in told}, "score": "random", "features": []}
     chance = tmp_path / "chance"
     write_json(chance / "quality.json", plain)
@@ -106,6 +107,37 @@ def test_a_filter_that_learns_nothing_is_told_as_such(tmp_path: Path) -> None:
         page = (out / "report.html").read_text()
         assert ("Other filters of this recipe" in page) == ("filter.chance" in folders)
         assert ("a plain baseline that learns nothing" in page) == ("filter.chance" not in folders)
+
+
+def test_where_there_is_no_plain_filter_the_page_is_about_the_first(tmp_path: Path) -> None:
+    run = SyntheticRun(tmp_path / "steps")
+    folders = {("filter.own" if key == "filter" else key): folder for key, folder in run.folders.items()}
+    quality = read_json(folders["filter.own"] / "quality.json")
+    write_json(folders["filter.own"] / "quality.json", {**quality, "groups": 1, "rule": {"min_score": 0.57}})
+    report.run(report.ReportConfig(recipe=RECIPE), folders, tmp_path, Tools(seed=7))
+    page = (tmp_path / "report.html").read_text()
+    assert "The filter <small>filter.own</small>" in page
+    assert f"hornbook show {RECIPE['name']} filter.own --id ID" in page
+    assert "Kept are the documents that score 0.57 or more, and of each topic the best 5%" in page
+    assert "Other filters" not in page
+    assert "these numbers flatter" in page
+    assert "learnt without its package" not in page
+
+
+def test_columns_that_mean_nothing_alone_count_as_their_set(made: tuple[dict[str, Any], str]) -> None:
+    quality = {
+        "importances": [["ngrams.3", 0.4], ["documented_share", 0.3], ["ngrams.1", 0.2], ["log_chars", 0.1]],
+        "importance_by_set": {"statistics": 0.4, "ngrams": 0.6},
+    }
+    assert judging.importance_rows(quality) == [
+        ("ngrams", 0.6),
+        ("documented_share", 0.3),
+        ("log_chars", 0.1),
+    ]
+    assert "the best 30% of the documents" in made[1]
+    assert "learnt without its package, repository or folder (the labels are of 31)" in made[1]
+    budget = {"rule": {"keep_tokens": 500_000, "bytes_per_token": 3.0}}
+    assert judging.rule(budget) == "the best documents that fit into 500,000 tokens of 3 bytes each"
 
 
 def test_text_of_records_is_escaped(made: tuple[dict[str, Any], str]) -> None:

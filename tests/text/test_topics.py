@@ -33,3 +33,6 @@ def test_a_document_belongs_to_its_package_its_repository_or_its_folder() -> Non
     assert origin("a/b.py", {"package": "p", "repository": "r"}) == "p"
     assert origin("a/b.py", {"repository": "r"}) == "r"
     assert origin("a/b.py", {}) == "a"
+    assert origin("a/b/c.py", {}) == origin("a/b/d/e.py", {}) == "a/b"
+    assert origin("a/b.jsonl:17", {}) == "a"
+    assert origin("rows.jsonl:17", {}) == origin("rows.jsonl:18", {}) == "rows.jsonl"

@@ -34,7 +34,7 @@ def show(
     step: Annotated[str, typer.Argument(help="Step, as `hornbook plan` names it.", metavar="STEP")] = "",
     where: Annotated[str, typer.Option(help="SQL condition over the columns.", metavar="SQL")] = "",
     part: Annotated[
-        str, typer.Option(help="Part of the dataset: kept, dropped, heldout, attempts.")
+        str, typer.Option(help="Part of the dataset: kept, dropped, clusters, labelled, heldout, attempts.")
     ] = "kept",
     dropped: Annotated[bool, typer.Option("--dropped", help="Look at what was dropped, and why.")] = False,
     limit: Annotated[int, typer.Option(help="Records to show.", min=1)] = 5,

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from hornbook.core.records import Document
 from hornbook.core.shards import read_json, read_table, shards
-from hornbook.filtering.features import FEATURES, read_spec, set_of
+from hornbook.filtering.features import is_numbered, set_of
 from hornbook.filtering.files import JUDGE, LABELLED, MATRIX, QUALITY, THRESHOLD
 from hornbook.filtering.table import from_table, rows_of
 from hornbook.quality.choice import score_of
@@ -116,20 +116,19 @@ def _matrix(folder: Path) -> Any:
 
 
 def _moved(features: Features, matrix: Any, folder: Path) -> list[dict[str, Any]]:
-    """What moved the score most: single columns, but those of a model together, which mean nothing alone."""
+    """What moved the score most: single columns, but numbered ones as the set that they are of."""
     row = features.matrix[0]
     moved = Judge.load(folder / JUDGE).learnt.contributions(row)
     found: list[dict[str, Any]] = []
-    by_model: dict[str, float] = {}
+    by_set: dict[str, float] = {}
     usual = np.median(matrix, axis=0)
     for column, name in enumerate(features.names):
-        owner = set_of(name)
-        if FEATURES[read_spec(owner).kind].reads_models:
-            by_model[owner] = by_model.get(owner, 0.0) + float(moved[column])
+        if is_numbered(name):
+            by_set[set_of(name)] = by_set.get(set_of(name), 0.0) + float(moved[column])
         else:
             values = {"value": float(row[column]), "usual": float(usual[column])}
             found.append({"feature": name, "by": float(moved[column]), **values})
-    found += [{"feature": name, "by": by, "value": None, "usual": None} for name, by in by_model.items()]
+    found += [{"feature": name, "by": by, "value": None, "usual": None} for name, by in by_set.items()]
     return sorted(found, key=lambda item: (-abs(item["by"]), item["feature"]))[:SHOWN]
 
 

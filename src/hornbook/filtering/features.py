@@ -181,5 +181,10 @@ def extract(
 
 def set_of(column: str) -> str:
     """The feature set that a column belongs to, as the recipe names it."""
+    return column.rpartition(".")[0] if is_numbered(column) else "statistics"
+
+
+def is_numbered(column: str) -> bool:
+    """Whether a column is one of many that mean nothing alone: a dimension of a model, a bucket of n-grams."""
     owner, _, number = column.rpartition(".")
-    return owner if owner and number.isdecimal() else "statistics"
+    return bool(owner) and number.isdecimal()

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hornbook.core.shards import read_json
-from hornbook.filtering.features import COSTS
+from hornbook.filtering.features import COSTS, is_numbered
 from hornbook.reporting.figures import compact, dotted, histogram
 
 WAYS = {
@@ -22,6 +22,7 @@ WAYS = {
 """What is compared: everything, this filter's choice, and two plain ones of the same bytes."""
 COLOURS = {"all": "s0", "kept": "s1", "random": "s3", "comment_density": "s2"}
 SHOWN = 9
+SHOWN_FEATURES = 8
 LEARNERS = {
     "forest": "random forest",
     "linear": "logistic regression",
@@ -30,8 +31,14 @@ LEARNERS = {
 
 
 def filters(folders: Mapping[str, Path]) -> dict[str, Any]:
-    """Step key -> what each filter wrote of itself, the plain one first."""
-    return _found(folders, "filter", "quality.json")
+    """Step key -> what each filter wrote of itself, and its key as `step`."""
+    return {key: {"step": key, **told} for key, told in _found(folders, "filter", "quality.json").items()}
+
+
+def first(judged: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The filter that the page is about: the plain one, or where there is none the first; empty without any."""
+    found: Mapping[str, Any] = judged.get("filter") or next(iter(judged.values()), {})
+    return found
 
 
 def agreements(folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -124,6 +131,24 @@ def _lengths(effects: Mapping[str, Any]) -> Markup:
         spans,
         lambda power: compact(2**power) if power < 10 else f"{2 ** (power - 10):.3g}k",
     )
+
+
+def rule(quality: Mapping[str, Any]) -> str:
+    """How much is kept, in words."""
+    told = quality["rule"]
+    if "keep_share" in told:
+        return f"the best {100 * told['keep_share']:.3g}% of the documents"
+    if "min_score" in told:
+        return f"the documents that score {told['min_score']:.3g} or more"
+    each = f"{told['bytes_per_token']:.3g} bytes each"
+    return f"the best documents that fit into {told['keep_tokens']:,} tokens of {each}"
+
+
+def importance_rows(quality: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """What counts most: single columns, but numbered ones as the set that they are of."""
+    named = [(name, weight) for name, weight in quality["importances"] if not is_numbered(name)]
+    owners = {name: weight for name, weight in quality["importance_by_set"].items() if name != "statistics"}
+    return sorted([*named, *owners.items()], key=lambda row: -row[1])[:SHOWN_FEATURES]
 
 
 def effect_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -86,6 +86,8 @@ def _judging(quality: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "figures": judging.figures(quality),
         "learners": judging.LEARNERS,
+        "rule": judging.rule(quality),
+        "importances": judging.importance_rows(quality) if "learners" in quality else [],
         "effects": judging.effect_rows(quality),
         "mixes": {mix: judging.mix_rows(quality, mix) for mix in ("topic", "licence")},
     }

@@ -18,7 +18,7 @@ from hornbook.reporting.copies import copies, set_aside
 from hornbook.reporting.diversity import read_diversity
 from hornbook.reporting.exercises import exercises
 from hornbook.reporting.headline import headline
-from hornbook.reporting.judging import agreements, costs, filters
+from hornbook.reporting.judging import agreements, costs, filters, first
 from hornbook.reporting.mixes import mixes
 from hornbook.reporting.paper import NAMES, PAPER, SOURCE, counterpart
 
@@ -51,7 +51,7 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         "copies": copies(folders.get("dedup", Path())),
         "set_aside": set_aside(folders),
         "agreement": agreements(folders),
-        "filter": judged.get("filter", {}),
+        "filter": first(judged),
         "filters": judged,
         "feature_costs": costs(folders),
         "diversity": read_diversity(folders),

@@ -133,9 +133,11 @@ def _quality(
     known = read_table(judged / LABELLED, ["id", "label"]) if learnt else None
     labels = dict(zip(*(known[name].to_pylist() for name in ("id", "label")), strict=True)) if known else {}
     effects = _effects(columns, threshold, judged, config)
+    told = config.model_dump(include={"keep_share", "min_score", "keep_tokens", "bytes_per_token"})
     share = effects["kept"]["bytes"] / max(effects["all"]["bytes"], 1)
     return {
         **trust,
+        "rule": {name: value for name, value in told.items() if value is not None},
         "threshold": threshold.score,
         "stratum_share": config.stratum_share,
         "strata": config.strata,

@@ -50,5 +50,11 @@ def topic(text: str, tags: Iterable[str] = ()) -> str:
 
 
 def origin(source: str, meta: Mapping[str, Any]) -> str:
-    """What a document belongs together with: its package, its repository, or else the first folder of its source."""
-    return str(meta.get("package") or meta.get("repository") or source.partition("/")[0])
+    """What a document belongs together with: its package, its repository, or else the first folder inside its source.
+
+    A record of a file that lies in no folder belongs to that file.
+    """
+    if known := meta.get("package") or meta.get("repository"):
+        return str(known)
+    *folders, name = source.split("/")
+    return "/".join(folders[:2]) or name.partition(":")[0]
