@@ -39,6 +39,7 @@ CONFIG = PretrainConfig(
     precision="fp32",
     checkpoint_every_steps=2,
 )
+BF16 = CONFIG.model_copy(update={"precision": "bf16"})
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_deepspeed_gives_the_losses_and_the_model_of_one(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["torch", "zero 1", "zero 2", "zero 3"])
+@pytest.mark.parametrize("name", ["torch", *PLACES])
 def test_compiled_processes_give_the_losses_and_the_model_of_one(
     inputs: dict[str, Path], alone: Path, tmp_path: Path, name: str
 ) -> None:
@@ -178,34 +179,68 @@ def test_compiled_processes_give_the_losses_and_the_model_of_one(
     _assert_same(tmp_path, alone)
 
 
+@pytest.fixture(scope="module")
+def alone_in_bf16(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return _train(inputs, tmp_path_factory.mktemp("alone_in_bf16"), BF16)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("name", ["torch", *PLACES])
+def test_processes_in_bf16_follow_one(
+    inputs: dict[str, Path], alone_in_bf16: list[float], tmp_path: Path, name: str, compiled: bool
+) -> None:
+    if name in PLACES:
+        pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
+    found = _train(inputs, tmp_path, BF16, launch=2, deepspeed=PLACES.get(name), compile=compiled)
+    assert found == pytest.approx(alone_in_bf16, abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "compiled"), [("zero 2", False), ("zero 3", False), ("zero 3, offload", True)]
+)
 def test_deepspeed_resumes_from_what_it_shared_out(
-    inputs: dict[str, Path], alone: Path, tmp_path: Path, zero: int
+    inputs: dict[str, Path], alone: Path, tmp_path: Path, name: str, compiled: bool
 ) -> None:
     pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
-    place = DeepSpeedPlace(zero=zero)  # type: ignore[arg-type]
+    how = {"launch": 2, "deepspeed": PLACES[name], "compile": compiled}
     killer = threading.Thread(target=_kill_one_at, args=(tmp_path / "metrics.jsonl", 3))
     killer.start()
     with pytest.raises(StageError, match="the others were ended"):
-        _train(inputs, tmp_path, launch=2, deepspeed=place)
+        _train(inputs, tmp_path, **how)
     killer.join()
-    _train(inputs, tmp_path, launch=2, deepspeed=place)
+    with pytest.raises(StageError, match=r"written by DeepSpeed's ZeRO \d in 2 processes, and torch cannot"):
+        _train(inputs, tmp_path)
+    _train(inputs, tmp_path, **how)
     _assert_same(tmp_path, alone)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("zero", [2, 3])
-def test_deepspeed_in_bf16_follows_one_process(inputs: dict[str, Path], tmp_path: Path, zero: int) -> None:
+def test_a_deepspeed_checkpoint_that_is_cut_short_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:
     pytest.importorskip("deepspeed", reason="the extra deepspeed is not installed")
-    half = CONFIG.model_copy(update={"precision": "bf16"})
-    reference = _train(inputs, tmp_path / "one", half)
-    place = DeepSpeedPlace(zero=zero)  # type: ignore[arg-type]
-    assert _train(inputs, tmp_path / "two", half, launch=2, deepspeed=place) == pytest.approx(
-        reference, abs=0.03
-    )
+    killer = threading.Thread(target=_kill_one_at, args=(tmp_path / "metrics.jsonl", 3))
+    killer.start()
+    with pytest.raises(StageError, match="the others were ended"):
+        _train(inputs, tmp_path, launch=2, deepspeed=PLACES["zero 1"])
+    killer.join()
+    newest = max((tmp_path / "resume").glob("step-*"))
+    cut = max(newest.rglob("*.pt"), key=lambda path: path.stat().st_size)
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    with pytest.raises(StageError, match=rf"DeepSpeed cannot read \S+{newest.name} \(.*delete it to go on"):
+        _train(inputs, tmp_path, launch=2, deepspeed=PLACES["zero 1"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_fp16_scales_alike_in_two_processes(inputs: dict[str, Path], tmp_path: Path) -> None:
+    """Both leave the same steps out: each sees the sum of the gradients, and whether it overflows."""
+    half = CONFIG.model_copy(update={"precision": "fp16"})
+    found = _train(inputs, tmp_path / "two", half, launch=2)
+    assert found == pytest.approx(_train(inputs, tmp_path / "one", half), abs=2e-3)
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import ConfigError, InputError, StageError
+from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.progress import Bar, Progress, Silent
 from hornbook.core.shards import read_json, write_table
 from hornbook.core.tools import Tools
 from hornbook.model.checkpoint import load_model
@@ -54,14 +56,19 @@ def rows(tmp_path: Path, tokenizer: Tokenizer, source_text: str) -> Rows:
 
 
 def _train(
-    out: Path, rows: Rows, tokenizer: Tokenizer, config: TrainConfig, **machine: Any
+    out: Path,
+    rows: Rows,
+    tokenizer: Tokenizer,
+    config: TrainConfig,
+    progress: Progress | None = None,
+    **machine: Any,
 ) -> list[dict[str, float]]:
     shape = PhiConfig(
         layers=2, width=64, heads=2, mlp_width=256, rotary_dims=16,
         vocabulary_rows=tokenizer.vocabulary, context_tokens=rows.tokens,
     )  # fmt: skip
     out.mkdir(exist_ok=True)
-    tools = Tools(seed=4, machine=Machine(device="cpu", **machine))
+    tools = Tools(seed=4, progress=progress or Silent(), machine=Machine(device="cpu", **machine))
     train(Phi(shape, config.dropout).initialise(4), Lesson(rows, tokenizer), config, out, tools)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
@@ -88,6 +95,38 @@ def test_the_micro_batch_changes_rounding_alone(tmp_path: Path, rows: Rows, toke
     whole = _train(tmp_path / "whole", rows, tokenizer, exact, micro_batch=4)
     parts = _train(tmp_path / "parts", rows, tokenizer, exact, micro_batch=3)
     assert [line["loss"] for line in whole] == pytest.approx([line["loss"] for line in parts], abs=1e-4)
+
+
+class Interrupted(Silent):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    @contextmanager
+    def bar(self, *_: Any) -> Iterator[Bar]:
+        yield self
+
+    def advance(self, amount: float = 1) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def test_a_training_goes_on_with_another_micro_batch(
+    tmp_path: Path, rows: Rows, tokenizer: Tokenizer
+) -> None:
+    exact = CONFIG.model_copy(update={"dropout": 0.0, "precision": "fp32"})
+    whole = _train(tmp_path / "whole", rows, tokenizer, exact, micro_batch=4)
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "killed", rows, tokenizer, exact, Interrupted(7), micro_batch=4)
+    assert (tmp_path / "killed" / "resume" / "step-00000005").exists()
+    parts = _train(tmp_path / "killed", rows, tokenizer, exact, micro_batch=1)
+    assert read_json(tmp_path / "killed" / "timing.json")["first_step"] == 5
+    assert [line["loss"] for line in parts] == pytest.approx([line["loss"] for line in whole], abs=1e-4)
 
 
 def test_bf16_follows_fp32(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> None:
@@ -133,19 +172,11 @@ def test_metrics_go_to_tensorboard_too(tmp_path: Path, rows: Rows, tokenizer: To
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     metrics = _train(tmp_path / "out", rows, tokenizer, CONFIG, root=str(tmp_path), tracker="tensorboard")
-    events = EventAccumulator(str(tmp_path / "tracking" / "out"))
+    events = EventAccumulator(str(tmp_path / "tracking" / f"{tmp_path.name}-out"))
     events.Reload()
     assert [e.value for e in events.Scalars("loss")] == pytest.approx([line["loss"] for line in metrics])
     assert [e.step for e in events.Scalars("heldout_loss")] == [5, 10, 12]
     assert all(0 < e.value < 10 for e in events.Scalars("flops_utilisation"))
-
-
-def test_a_tracker_that_is_not_installed_is_one_clear_line(
-    tmp_path: Path, rows: Rows, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(InputError, match="pip install trackio"):
-        _train(tmp_path / "out", rows, tokenizer, CONFIG, tracker="trackio")
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_documents(

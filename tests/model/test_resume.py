@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hornbook.core.errors import StageError
 from hornbook.model.config import TrainConfig
 from hornbook.model.engine import Objective, Step, TorchEngine
 from hornbook.model.phi import Phi
@@ -50,6 +51,17 @@ def test_a_checkpoint_that_is_cut_short_gives_way_to_the_one_before(
     weights = engine.weights(tmp_path / "step-00000001")
     assert set(weights) == set(engine.model.state_dict())
     assert not torch.equal(weights["head.bias"], engine.model.head.bias)
+
+
+def test_what_another_kind_of_engine_wrote_is_refused(engine: TorchEngine, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    engine.layout = "DeepSpeed's ZeRO 2 in 8 processes"
+    checkpoints.save(engine, 7, 0.0)
+    engine.layout = "torch"
+    with pytest.raises(
+        StageError, match=r"step-00000007 was written by DeepSpeed's ZeRO 2 in 8 .* torch cannot"
+    ):
+        checkpoints.resume(engine)
 
 
 def test_without_a_checkpoint_it_starts_at_step_0(engine: TorchEngine, tmp_path: Path) -> None:

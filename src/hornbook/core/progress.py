@@ -20,7 +20,11 @@ class Bar(Protocol):
 class Progress(Protocol):
     """Opens bars; `say` prints one line above them."""
 
-    def bar(self, label: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Bar]: ...
+    def bar(
+        self, label: str, total: float | None = None, unit: str = "", done: float = 0
+    ) -> AbstractContextManager[Bar]:
+        """A bar that begins at `done`, the work of a run before this one; it does not count for the ETA."""
+        ...
 
     def say(self, text: str) -> None: ...
 
@@ -37,7 +41,7 @@ class Silent:
     """Shows nothing."""
 
     @contextmanager
-    def bar(self, label: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+    def bar(self, label: str, total: float | None = None, unit: str = "", done: float = 0) -> Iterator[Bar]:
         yield _NoBar()
 
     def say(self, text: str) -> None:
@@ -53,7 +57,7 @@ class Terminal:
         self.console = Console(stderr=True)
 
     @contextmanager
-    def bar(self, label: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+    def bar(self, label: str, total: float | None = None, unit: str = "", done: float = 0) -> Iterator[Bar]:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -74,7 +78,7 @@ class Terminal:
             TextColumn("[dim]{task.fields[note]}"),
         )
         with RichProgress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(label, total=total, unit=unit, note="")
+            task = progress.add_task(label, total=total, completed=int(done), unit=unit, note="")
 
             class _Bar:
                 def advance(self, amount: float = 1) -> None:
@@ -96,17 +100,18 @@ class Lines:
         self.seconds = seconds
 
     @contextmanager
-    def bar(self, label: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
-        yield _LineBar(label, total, unit, self.seconds)
+    def bar(self, label: str, total: float | None = None, unit: str = "", done: float = 0) -> Iterator[Bar]:
+        yield _LineBar((label, total, unit), done, self.seconds)
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
 class _LineBar:
-    def __init__(self, label: str, total: float | None, unit: str, seconds: float) -> None:
-        self.label, self.total, self.unit, self.seconds = label, total, unit, seconds
-        self.done = 0.0
+    def __init__(self, what: tuple[str, float | None, str], done: float, seconds: float) -> None:
+        self.label, self.total, self.unit = what
+        self.seconds = seconds
+        self.done = self.before = done
         self.text = ""
         self.begun = self.shown = time.monotonic()
 
@@ -124,7 +129,7 @@ class _LineBar:
         elapsed = now - self.begun
         line = f"  {self.label}: {self.done:,.0f}"
         if self.total:
-            left = elapsed * (self.total - self.done) / self.done if self.done else 0
+            left = elapsed * (self.total - self.done) / max(self.done - self.before, 1e-9)
             line += f"/{self.total:,.0f} {self.unit}, {elapsed:.0f}s, eta {left:.0f}s"
         return f"{line} {self.text}".rstrip()
 

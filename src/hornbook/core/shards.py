@@ -156,8 +156,7 @@ def run_shards(
     for name in jobs:
         (out / FAILED / f"{name}.json").unlink(missing_ok=True)
     failed = 0
-    with tools.progress.bar(label, total=len(jobs), unit="shards") as bar:
-        bar.advance(len(jobs) - len(open_jobs))
+    with tools.progress.bar(label, len(jobs), "shards", len(jobs) - len(open_jobs)) as bar:
         for name, error in _attempts(work, open_jobs, done, tools.workers):
             bar.advance()
             if error:

@@ -38,6 +38,9 @@ class Step:
 class Engine(Protocol):
     """Steps a model; every process calls the same methods in the same order."""
 
+    layout: str
+    """Whose checkpoints `load` can read: those that an engine of this very layout saved."""
+
     def step(self, step: Step) -> tuple[float, float | None]:
         """Mean loss, in nats a token over all processes, and the gradients' norm before clipping, where it is known."""
         ...
@@ -80,6 +83,7 @@ class TorchEngine:
     def __init__(self, objective: Objective, config: TrainConfig, device: str) -> None:
         self.model, self.config, self.device = objective.model, config, device
         self.kind = device.split(":", maxsplit=1)[0]
+        self.layout = "torch"  # of any number of processes: each holds all of it
         self.optimiser = open_optimiser(self.model, config)
         self.scaler = torch.amp.GradScaler(self.kind, enabled=config.precision == "fp16")
         self.objective = objective

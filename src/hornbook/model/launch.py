@@ -134,7 +134,8 @@ class DeepSpeedEngine:
             raise ConfigError(
                 "DeepSpeed has no fp16 on this device; use precision bf16, or train without deepspeed"
             )
-        self.plan, self.zero = plan, place.zero
+        self.plan = plan
+        self.layout = f"DeepSpeed's ZeRO {place.zero} in {plan.world} processes"
         optimiser = open_optimiser(objective.model, config)
         self.engine = deepspeed.initialize(
             model=objective, optimizer=optimiser, config=settings(config, plan, place)
@@ -161,10 +162,21 @@ class DeepSpeedEngine:
         self.engine.save_checkpoint(str(folder), tag=TAG)
 
     def load(self, folder: Path) -> None:
-        self.engine.load_checkpoint(str(folder), tag=TAG)
+        try:
+            found, _ = self.engine.load_checkpoint(str(folder), tag=TAG)
+        except Exception as error:  # torch, pickle and DeepSpeed have their own for files that are cut short
+            raise _unreadable(folder, str(error)) from error
+        if found is None:
+            raise _unreadable(folder, "it holds no state")
 
     def weights(self, folder: Path) -> Mapping[str, Tensor]:
         return consolidated(folder)
+
+
+def _unreadable(folder: Path, why: str) -> StageError:
+    return StageError(
+        f"DeepSpeed cannot read {folder} ({' '.join(why.split())}); delete it to go on from the checkpoint before it"
+    )
 
 
 def settings(config: TrainConfig, plan: Plan, place: DeepSpeedPlace) -> dict[str, Any]:

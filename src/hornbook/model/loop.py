@@ -189,14 +189,13 @@ def _run(
     """Every step from `first` on, with its line of metrics and, now and then, a checkpoint; how fast it was."""
     plan, lead, every = training.plan, ranks.rank() == 0, training.config.checkpoint_every_steps
     orders = batches(len(training.lesson.rows.train), plan.step_rows, tools.seed, first)
-    run = out.name.removesuffix(".partial")
+    run = f"{out.parent.name}-{out.name.removesuffix('.partial')}"  # stage and fingerprint
     tracker = open_tracker(tools.machine if lead else Machine(), run, training.config.model_dump())
     with ExitStack() as stack:
         stack.callback(tracker.close)
         metrics = stack.enter_context((out / METRICS_FILE if lead else Path(os.devnull)).open("a"))
-        total = plan.steps * plan.step_tokens
-        bar = stack.enter_context(tools.progress.bar("train", total, "tokens"))
-        bar.advance(first * plan.step_tokens)
+        before, total = first * plan.step_tokens, plan.steps * plan.step_tokens
+        bar = stack.enter_context(tools.progress.bar("train", total, "tokens", before))
         pace = Pace.of(training, bar, tracker)
         for step in range(first, plan.steps):
             of_step = (

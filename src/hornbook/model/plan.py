@@ -16,7 +16,7 @@ from hornbook.core.config import Machine
 from hornbook.core.errors import ConfigError, StageError
 from hornbook.core.workers import available_cpus
 from hornbook.model import ranks
-from hornbook.model.attention import HALF, attention
+from hornbook.model.attention import attention, causal_mask, kernel
 from hornbook.model.config import TrainConfig
 from hornbook.model.phi import Phi
 from hornbook.model.rows import Rows
@@ -33,6 +33,7 @@ GLIBC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**28}
 """M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): never hand large blocks back to the kernel."""
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
 OPERATIONS_PER_SECOND = {"cpu": 2e11, "cuda": 1e14}
+TRIED_TOKENS = 16
 COMPILE_PAYS_AFTER_SECONDS = 900
 """A cold torch.compile takes 35 to 120 seconds on two cores and then saves about a third."""
 
@@ -117,15 +118,16 @@ def compile_layers(model: Phi) -> None:
 
 def require_kernel(model: Phi, config: TrainConfig, device: str) -> None:
     """Try attention once, forwards and backwards; StageError where the kernel it must run in does not exist."""
-    shape = (1, model.config.heads, 2, model.config.head_dims)
+    shape = (1, model.config.heads, TRIED_TOKENS, model.config.head_dims)
     q = torch.zeros(shape, device=device, dtype=PRECISIONS[config.precision], requires_grad=True)
+    mask = causal_mask(TRIED_TOKENS, q.device) if config.document_mask else None
     try:
-        attention(q, q, q, config.dropout).sum().backward()  # type: ignore[no-untyped-call]
+        attention(q, q, q, config.dropout, mask=mask).sum().backward()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        wanted = "FlashAttention" if q.dtype in HALF else "memory-efficient attention"
+        wanted = kernel(q, config.dropout, config.document_mask).name.lower().replace("_", " ")
         raise StageError(
             f"{wanted} does not run on {device} in {config.precision} with heads of {model.config.head_dims} "
-            f"({error}); use another precision, or a torch built for this GPU"
+            f"({' '.join(str(error).split())}); use another precision, or a torch built for this GPU"
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from hornbook.core.errors import StageError
 from hornbook.core.shards import read_json, write_json
 from hornbook.model import ranks
 from hornbook.model.engine import Engine
@@ -34,7 +35,7 @@ class Checkpoints:
         engine.save(partial)
         ranks.wait()
         if ranks.rank() == 0:
-            write_json(partial / FACTS_FILE, {"step": step, "score": score})
+            write_json(partial / FACTS_FILE, {"step": step, "score": score, "layout": engine.layout})
             shutil.rmtree(whole, ignore_errors=True)
             partial.rename(whole)
             kept = {*self._whole()[-self.keep :], self.best()}
@@ -44,11 +45,20 @@ class Checkpoints:
         ranks.wait()
 
     def resume(self, engine: Engine) -> int:
-        """Put the engine back to the newest checkpoint that can be read; the steps done, 0 without any."""
+        """Put the engine back to the newest checkpoint that can be read; the steps done, 0 without any.
+
+        StageError where another kind of engine wrote it.
+        """
         for folder in reversed(self._whole()):
+            facts = self.facts(folder)
+            if facts["layout"] != engine.layout:
+                raise StageError(
+                    f"{folder} was written by {facts['layout']}, and {engine.layout} cannot go on from it: train with "
+                    f"the former's launch and deepspeed settings, or delete {self.folder} to start anew"
+                )
             try:
                 engine.load(folder)
-                return int(self.facts(folder)["step"])
+                return int(facts["step"])
             except (OSError, SafetensorError):
                 continue  # cut short by a full or failing disk: the one before it is as good
         return 0
@@ -58,7 +68,7 @@ class Checkpoints:
         return max(self._whole(), key=lambda folder: (self.facts(folder)["score"], folder.name))
 
     def facts(self, folder: Path) -> dict[str, Any]:
-        """Its step and score."""
+        """Its step and score, and the layout of the engine that wrote it."""
         return dict(read_json(folder / FACTS_FILE))
 
     def _of(self, step: int) -> Path:

@@ -82,8 +82,19 @@ TRACKERS: dict[str, Callable[[str, Mapping[str, Any], Machine], Tracker]] = {
 
 
 def open_tracker(machine: Machine, run: str, config: Mapping[str, Any]) -> Tracker:
-    """The machine's tracker for a run of this name; InputError where its package is not installed."""
-    return TRACKERS[machine.tracker](run, config, machine)
+    """The machine's tracker for a run of this name; InputError where its package is missing or does not start."""
+    try:
+        return TRACKERS[machine.tracker](run, config, machine)
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # each package has its own: no key, no server, a project's name that it refuses
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"tracker is {machine.tracker!r}, but it did not start: {said} (docs/training.md has what each needs; "
+            "without any: tracker none)"
+        ) from error
 
 
 def _module(name: str, package: str) -> Any:
@@ -91,5 +102,5 @@ def _module(name: str, package: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise InputError(
-            f"tracker is {package!r}, but it is not installed: pip install {package}, or set tracker to none"
+            f"tracker is {package!r}, but it is not installed: pip install hornbook[{package}], or set tracker to none"
         ) from error

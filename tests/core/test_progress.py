@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+
+from hornbook.core.progress import Lines
+
+
+def test_the_time_left_follows_from_the_work_of_this_run_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("hornbook.core.progress.time.monotonic", lambda: now[0])
+    with Lines(seconds=10).bar("train", 1000, "tokens", done=900) as bar:
+        bar.note("loss 2.000")
+        now[0] = 120.0
+        bar.advance(10)  # ninety are left, at one in two seconds
+    assert capsys.readouterr().err == "  train: 910/1,000 tokens, 20s, eta 180s loss 2.000\n"

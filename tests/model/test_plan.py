@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend
+
+from hornbook.core.errors import StageError
+from hornbook.model import attention
+from hornbook.model.config import TrainConfig
+from hornbook.model.phi import Phi
+from hornbook.model.plan import require_kernel
+
+CONFIG = TrainConfig(tokens=1, tokens_per_step=1, peak_learning_rate=1e-3, warmup_steps=0, dropout=0.0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_kernel_that_exists_is_found_and_one_that_does_not_is_a_clear_line(
+    model: Phi, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.model_copy(update={"document_mask": masked})
+    require_kernel(model, config, "cpu")
+    dropped = config.model_copy(update={"dropout": 0.1})  # which the CPU's flash kernel does not do
+    for place in ("attention", "plan"):
+        monkeypatch.setattr(f"hornbook.model.{place}.kernel", lambda *_: SDPBackend.FLASH_ATTENTION)
+    with pytest.raises(
+        StageError, match=r"flash attention does not run on cpu in bf16 with heads of 32 \(.*another"
+    ):
+        require_kernel(model, dropped, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "masked", "expected"),
+    [
+        ((8, 0), torch.bfloat16, False, SDPBackend.FLASH_ATTENTION),
+        ((9, 0), torch.float16, False, SDPBackend.FLASH_ATTENTION),
+        ((9, 0), torch.bfloat16, True, SDPBackend.EFFICIENT_ATTENTION),
+        ((9, 0), torch.float32, False, SDPBackend.EFFICIENT_ATTENTION),
+        ((7, 0), torch.float16, False, SDPBackend.EFFICIENT_ATTENTION),
+    ],
+)
+def test_on_cuda_the_kernel_follows_from_the_gpu_the_precision_and_the_mask(
+    capability: tuple[int, int],
+    dtype: torch.dtype,
+    masked: bool,
+    expected: SDPBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with torch._subclasses.FakeTensorMode():
+        q = torch.empty(1, 1, 1, 64, dtype=dtype, device="cuda")
+    assert attention.kernel(q, 0.1, masked) == expected
