@@ -221,7 +221,7 @@ STAGES: dict[str, Stage] = {
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run, version=3),
     "finetune": Stage(finetune.run, version=3),
-    "evaluate": Stage(evaluate.run, version=5, identity=evaluate.identity, asks=evaluate.asks),
+    "evaluate": Stage(evaluate.run, version=6, identity=evaluate.identity, asks=evaluate.asks),
     "report": Stage(report.run, version=2, identity=report.identity),
 }
 

@@ -219,6 +219,7 @@ def test_imports_are_counted_by_their_first_name(tmp_path: Path) -> None:
         ("    if pygame.key == pygame.K_w: pass\n", (1.0, 1.0, 1.0)),
         ("    return pygame.display.make_window(1)\n", (1.0, 1.0, 0.0)),
         ("    return 1\n", (1.0, 0.0, 0.0)),
+        ("    from pygame import Rect, Square as S\n    return Rect(1), S(2)\n", (1.0, 1.0, 0.5)),
         ("    return (\n", (0.0, 0.0, 0.0)),
     ],
 )

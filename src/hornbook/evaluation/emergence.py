@@ -145,11 +145,10 @@ def _used(tree: ast.AST, library: str) -> list[str]:
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and id(node) not in inner and (name := _dotted(node)):
-            root, _, rest = name.partition(".")
-            whole = f"{aliases.get(root, '')}.{rest}"
-            if whole.partition(".")[0] == library:
-                found.append(whole.partition(".")[2])
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
+            root, _, rest = _dotted(node).partition(".")
+            module, _, name = ".".join(filter(None, (aliases.get(root, ""), rest))).partition(".")
+            found += [name] if module == library and name else []
     return found
 
 
