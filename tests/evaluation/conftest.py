@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hornbook.evaluation.completions import Completions
 from hornbook.evaluation.evaluator import Drawing, Evaluator
 from hornbook.evaluation.models import Checkpoint
-from hornbook.evaluation.written import Written
 from hornbook.model.checkpoint import save_model
 from hornbook.model.config import PhiConfig
 from hornbook.model.phi import Phi
@@ -30,10 +30,10 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def evaluator(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Evaluator]]:
     """`evaluator(model, out, **drawing)`; completions are kept in one file for the whole test."""
-    with Written(tmp_path / "completions.sqlite") as written:
+    with Completions(tmp_path / "completions.sqlite") as completions:
 
         def make(model: object, out: str = "out", **drawing: object) -> Evaluator:
-            return Evaluator(model, Drawing(**drawing), written, sandbox, tmp_path / out)  # type: ignore[arg-type]
+            return Evaluator(model, Drawing(**drawing), completions, sandbox, tmp_path / out)  # type: ignore[arg-type]
 
         yield make
 

@@ -72,7 +72,8 @@ def test_what_a_model_writes_does_not_depend_on_its_batch(evaluator: Make, check
     drawing = {"samples": 3, "temperature": 0.9, "top_p": 0.95, "max_answer_tokens": 16}
     together = evaluator(checkpoint, "a", batch=9, **drawing).attempts("adding", PROBLEMS)
     make = evaluator(checkpoint, "b", batch=1, **drawing)
-    make.written._db.execute("delete from completions")
+    with make.completions._database as db:
+        db.execute("delete from completions")
     alone = make.attempts("adding", PROBLEMS)
     assert [row["completion"] for row in alone] == [row["completion"] for row in together]
     assert len({row["completion"] for row in together}) > 3

@@ -17,8 +17,8 @@ from hornbook.benchmarks.scores import bits_per_byte, character_probability
 from hornbook.core.progress import Progress, Silent
 from hornbook.core.records import to_json
 from hornbook.core.shards import read_table, shard_name, write_table
+from hornbook.evaluation.completions import Completions
 from hornbook.evaluation.models import Model
-from hornbook.evaluation.written import Written
 from hornbook.model.sampling import Completion, Sampling
 from hornbook.sandbox import Sandbox, Verdict
 
@@ -92,7 +92,7 @@ class Evaluator:
 
     model: Model
     drawing: Drawing
-    written: Written
+    completions: Completions
     sandbox: Sandbox
     out: Path
     limits: Limits = field(default_factory=dict)
@@ -162,14 +162,15 @@ class Evaluator:
         """What the model wrote for each job; what it has not written yet is kept as soon as it arrives."""
         name, sampling = self.model.fingerprint, self.drawing.sampling
         found = {
-            n: self.written.find(name, job.problem.prompt, sampling, job.seed) for n, job in enumerate(jobs)
+            n: self.completions.find(name, job.problem.prompt, sampling, job.seed)
+            for n, job in enumerate(jobs)
         }
         missing = [n for n, completion in found.items() if completion is None]
         if missing:
             prompts = [jobs[n].problem.prompt for n in missing]
             seeds = [jobs[n].seed for n in missing]
             for place, completion in self.model.complete(prompts, sampling, seeds):
-                self.written.keep(name, prompts[place], sampling, seeds[place], completion)
+                self.completions.keep(name, prompts[place], sampling, seeds[place], completion)
                 found[missing[place]] = completion
         return [completion for _, completion in sorted(found.items()) if completion is not None]
 

@@ -19,13 +19,13 @@ from hornbook.core.errors import StageError
 from hornbook.core.shards import Counts, write_json
 from hornbook.core.tools import Tools
 from hornbook.evaluation import grading
+from hornbook.evaluation.completions import FILE, Completions
 from hornbook.evaluation.emergence import EMERGENCE, count_imports, emergence
 from hornbook.evaluation.evaluator import Drawing, Evaluator, Limits
 from hornbook.evaluation.margins import add_margins, failing_mutants, margins
 from hornbook.evaluation.models import Checkpoint, Model, ModelConfig, Surroundings, identify, open_model
 from hornbook.evaluation.robustness import growth, robustness
 from hornbook.evaluation.suites import score_suite
-from hornbook.evaluation.written import FILE, Written
 from hornbook.teachers import FailureCap, Forecast, load_prompt
 
 SCORES = "scores.json"
@@ -161,10 +161,10 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: To
     if HELDOUT in inputs and config.heldout_problems:
         suites[HELDOUT] = heldout_problems(inputs[HELDOUT], config.heldout_problems, tools.seed, "evaluate")
     drawing = _drawing(config, tools.seed)
-    with _sandbox(config, tools) as sandbox, Written(tools.cache / FILE) as written:
+    with _sandbox(config, tools) as sandbox, Completions(tools.cache / FILE) as completions:
         limits = _prove(suites, sandbox, tools)
         proof = {"verdicts": 2 * len(limits), "isolation": list(sandbox.isolation)}
-        evaluator = Evaluator(model, drawing, written, sandbox, out, limits, tools.progress)
+        evaluator = Evaluator(model, drawing, completions, sandbox, out, limits, tools.progress)
         scored, beside = _score_all(config, suites, evaluator, inputs, tools)
     sampling = {**drawing.record(), "boundaries": config.boundaries}
     facts = {"proof": proof, "sampling": sampling, "model": model.fingerprint}

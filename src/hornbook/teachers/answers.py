@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
+from hornbook.core.database import Database
 from hornbook.core.errors import InputError
 from hornbook.core.records import to_json
 from hornbook.core.shards import replacing
 from hornbook.teachers.ask import Answer, Ask
-from hornbook.teachers.database import Database
 
 TABLES = """
 create table if not exists answers (

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornbook.core.config import Budget, Prices
+from hornbook.core.database import Database
 from hornbook.core.errors import BudgetError
 from hornbook.teachers.ask import Answer, Ask, Failed, Front, Teacher
-from hornbook.teachers.database import Database
 
 MESSAGE_TOKENS = 16
 """At most what a chat template adds around a message."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hornbook.core.database import Database
 from hornbook.core.errors import StoreError
-from hornbook.teachers.database import Database
 
 TABLES = """
 create table if not exists jobs (

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 import orjson
 
-from hornbook.core.errors import StoreError
+from hornbook.core.database import Database
 from hornbook.core.records import to_json
 from hornbook.model.sampling import Completion, Sampling
 
@@ -24,50 +21,34 @@ create table if not exists completions (
 """
 
 
-class Written:
+class Completions:
     """Every completion so far; it does not depend on how many attempts a problem gets, or on which benchmark it is.
 
-    Several processes may share the file, and a completion once kept never changes.
+    Several processes may share the file, and a completion once kept never changes. A context manager.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=120, isolation_level=None)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.execute(TABLE)
+        self._database = Database(path, "the cache of completions", TABLE)
 
     def find(self, model: str, prompt: str, sampling: Sampling, seed: int) -> Completion | None:
         """What this model wrote after this prompt with this seed, if it ever did."""
-        with self._told():
-            query = "select completion from completions where key = ?"
-            row = self._db.execute(query, (_key(model, _asked(prompt, sampling, seed)),)).fetchone()
+        key = _key(model, _asked(prompt, sampling, seed))
+        with self._database as db:
+            row = db.execute("select completion from completions where key = ?", (key,)).fetchone()
         return None if row is None else Completion(**orjson.loads(row[0]))
 
     def keep(self, model: str, prompt: str, sampling: Sampling, seed: int, completion: Completion) -> None:
         """On disk when this returns; where another process was first, its completion stays."""
         asked = _asked(prompt, sampling, seed)
         row = (_key(model, asked), model, asked, to_json(asdict(completion)))
-        with self._told():
-            self._db.execute("insert or ignore into completions values (?, ?, ?, ?)", row)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"the cache of completions {self.path} failed ({error}); free space, or move the file away"
-            ) from error
+        with self._database as db:
+            db.execute("insert or ignore into completions values (?, ?, ?, ?)", row)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with self._told():
-            self._db.close()
+        self._database.close()
 
 
 def _asked(prompt: str, sampling: Sampling, seed: int) -> str:
