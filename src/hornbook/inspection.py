@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import InputError, StoreError
+from hornbook.core.errors import InputError, StoreError, first_line
 from hornbook.core.shards import read_json
 from hornbook.core.store import Store, remove, size_bytes
 
@@ -75,7 +75,7 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
         found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", given)
     except duckdb.Error as error:
         columns = ", ".join(row[0] for row in duckdb.execute(f"describe {query}", given).fetchall())
-        raise InputError(f"--where {where!r}: {str(error).splitlines()[0]}; columns: {columns}") from error
+        raise InputError(f"--where {where!r}: {first_line(error)}; columns: {columns}") from error
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 

@@ -9,6 +9,11 @@ class HornbookError(Exception):
     exit_code = 1
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what another library's error says; its kind where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class ConfigError(HornbookError):
     """A recipe or machine file is wrong: names file, key, value and what is allowed."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from hornbook.core.errors import HornbookError, InputError
+from hornbook.core.errors import HornbookError, InputError, first_line
 
 
 class Unreachable(Exception):
@@ -46,9 +46,8 @@ def reaching(place: str) -> Iterator[None]:
     except (HornbookError, Unreachable):
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise Unreachable(
-            f"{place} cannot be read: {reason}; check the address, the credentials and the network"
+            f"{place} cannot be read: {first_line(error)}; check the address, the credentials and the network"
         ) from error
 
 

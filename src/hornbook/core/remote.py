@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from hornbook.core.errors import StoreError
+from hornbook.core.errors import StoreError, first_line
 from hornbook.core.hashing import file_hash
 from hornbook.core.places import filesystem
 
@@ -83,8 +83,7 @@ class Remote:
         try:
             yield
         except Exception as error:  # each filesystem has errors of its own
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise StoreError(
-                f"the store at {self.url} cannot be {done}: {reason}; check the address, the credentials and "
-                "the network, then run again: finished work is kept"
+                f"the store at {self.url} cannot be {done}: {first_line(error)}; check the address, the credentials "
+                "and the network, then run again: finished work is kept"
             ) from error

@@ -112,12 +112,6 @@ def _kind(config: ModelConfig) -> str:
     return "hornbook" if (Path(config.source).expanduser() / HORNBOOK_FILE).exists() else "huggingface"
 
 
-def _device(wanted: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
 class Checkpoint:
     """A model that hornbook trained."""
 
@@ -131,8 +125,9 @@ class Checkpoint:
     @cached_property
     def _loaded(self) -> tuple[Phi, Tokenizer]:
         from hornbook.model.checkpoint import load_model
+        from hornbook.model.plan import find_device
 
-        return load_model(self.folder, _device(self.device))
+        return load_model(self.folder, find_device(self.device))
 
     def complete(
         self, prompts: Sequence[str], sampling: Sampling, seeds: Sequence[int]
@@ -185,8 +180,10 @@ class Transformers:
     @cached_property
     def _loaded(self) -> ForeignModel:
         from hornbook.model.foreign import ForeignModel
+        from hornbook.model.plan import find_device
 
-        return ForeignModel.load(self.folder, self.config.dtype, self.config.begin_with, _device(self.device))
+        device = find_device(self.device)
+        return ForeignModel.load(self.folder, self.config.dtype, self.config.begin_with, device)
 
     def complete(
         self, prompts: Sequence[str], sampling: Sampling, seeds: Sequence[int]

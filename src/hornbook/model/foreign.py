@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hornbook.core.errors import ConfigError, InputError
+from hornbook.core.errors import ConfigError, InputError, first_line
 from hornbook.model.sampling import Completion, Sampling, Score
 from hornbook.model.tokenizer import Tokenizer
 
@@ -23,10 +23,10 @@ def fetch(name: str, revision: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=KEPT_FILES))
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"model {name} is no local folder and could not be fetched from the Hugging Face Hub ({reason}); "
-            "check the spelling and the network, or give the path of a folder saved by transformers"
+            f"model {name} is no local folder and could not be fetched from the Hugging Face Hub "
+            f"({first_line(error)}); check the spelling and the network, or give the path of a folder saved by "
+            "transformers"
         ) from error
 
 
@@ -59,8 +59,9 @@ class ForeignModel:
             )
             fast = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:  # each architecture raises its own
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{folder.name} cannot be loaded by transformers: {reason}") from error
+            raise InputError(
+                f"{folder.name} cannot be loaded by transformers: {first_line(error)}"
+            ) from error
         ends = _ends(model, fast, folder)
         tokenizer = Tokenizer(_core(fast, folder), fast.convert_ids_to_tokens(ends[0]))
         model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=ends[0])

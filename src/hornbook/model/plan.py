@@ -68,7 +68,7 @@ class Plan:
 
 def plan_training(config: TrainConfig, rows: Rows, machine: Machine) -> Plan:
     """The plan of this process; ConfigError if the warm-up takes all steps or the processes cannot share one."""
-    device, world = find_device(machine), ranks.world()
+    device, world = find_device(machine.device), ranks.world()
     step_rows = max(1, config.tokens_per_step // rows.tokens)
     steps = math.ceil(config.tokens / (step_rows * rows.tokens))
     if config.warmup_steps >= steps:
@@ -86,9 +86,9 @@ def plan_training(config: TrainConfig, rows: Rows, machine: Machine) -> Plan:
     return Plan(steps, step_rows, step_rows * rows.tokens, size, device, ranks.rank(), world)
 
 
-def find_device(machine: Machine) -> str:
-    """The machine's device; among processes on CUDA, one GPU for each."""
-    device = machine.device if machine.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+def find_device(wanted: str) -> str:
+    """The device that is wanted, where `auto` is CUDA if there is one; among processes on CUDA, one GPU for each."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
     return f"cuda:{distributed.get_node_local_rank(0)}" if device == "cuda" and ranks.joined() else device
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from hornbook.core.errors import InputError
+from hornbook.core.errors import InputError, first_line
 from hornbook.core.shards import read_json, write_bytes, write_json
 from hornbook.model.pieces import Ids, PieceEncoder
 
@@ -180,10 +180,9 @@ def _from_hub(name: str, revision: str) -> Tokenizer:
     try:
         core = Core.from_pretrained(name, revision=revision)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"tokenizer {name} is no local path and could not be fetched from the Hugging Face Hub ({reason}); "
-            "check the spelling and the network, or give the path of a tokenizer.json"
+            f"tokenizer {name} is no local path and could not be fetched from the Hugging Face Hub "
+            f"({first_line(error)}); check the spelling and the network, or give the path of a tokenizer.json"
         ) from error
     return Tokenizer(core, _end_of_text(core, None, name))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hornbook.core.errors import InputError
+from hornbook.core.errors import InputError, first_line
 from hornbook.core.hashing import file_hash
 from hornbook.quality.features import Extract, Features, Matrix
 
@@ -94,8 +94,7 @@ def open_model(
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
         model = AutoModel.from_pretrained(name, **where).float().to(device).eval()
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"the model {name} cannot be loaded ({reason})") from error
+        raise InputError(f"the model {name} cannot be loaded ({first_line(error)})") from error
     finally:
         logging.set_verbosity(verbosity)
     positions = getattr(model.config, "max_position_embeddings", None) or most_tokens

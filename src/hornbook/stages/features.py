@@ -47,17 +47,14 @@ def _means(config: FeaturesConfig, inputs: Mapping[str, Path], tools: Tools) -> 
     """With what the features are opened; torch is imported where a model is among them."""
     if not config.uses_model:
         return Means()
-    import torch
+    from hornbook.model.plan import find_device
 
-    device = tools.machine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoints = tuple(
         (name.removeprefix(CHECKPOINT), folder)
         for name, folder in sorted(inputs.items())
         if name.startswith(CHECKPOINT)
     )
-    return Means(device, config.precision, config.model_tokens, checkpoints)
+    return Means(find_device(tools.machine.device), config.precision, config.model_tokens, checkpoints)
 
 
 def _measure(job: Job) -> Counts:
