@@ -12,7 +12,8 @@ from hornbook import explanation, inspection
 from hornbook.core.config import CannedPlace, Machine, parse
 from hornbook.core.errors import InputError
 from hornbook.core.progress import Silent
-from hornbook.core.shards import read_json
+from hornbook.core.records import Document
+from hornbook.core.shards import read_json, write_json, write_shard
 from hornbook.pipeline import Recipe
 from hornbook.runner import execute, plan
 
@@ -105,3 +106,15 @@ def test_clean_removes_what_no_run_names_and_keeps_what_runs_share(machine: Mach
     for run in ("one", "two"):
         links = Path(machine.root) / "runs" / run / "steps"
         assert all(link.exists() for link in links.rglob("*") if link.is_symlink() and link.name in third)
+
+
+def test_records_are_shown_wherever_the_root_is(tmp_path: Path) -> None:
+    """Brackets are no pattern, and a folder with an equals sign is no column."""
+    machine = Machine(root=str(tmp_path / "runs [1]" / "year=2026"))
+    folder = Path(machine.root) / "store" / "read" / "f00d"
+    write_shard(folder, "shard-00000.parquet", [Document("x = 1", "one.py", "code")])
+    write_json(Path(machine.root) / "runs/mine/lock.json", {"read": {"stage": "read", "fingerprint": "f00d"}})
+    (record,) = inspection.records(machine, "mine", "read", "kept", "source = 'one.py'", 5)
+    assert sorted(record) == ["id", "kind", "meta", "source", "text"]
+    with pytest.raises(inspection.NoSuchPart, match="no part 'dropped'; its parts: kept"):
+        inspection.records(machine, "mine", "read", "dropped", "", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hornbook.core.config import Machine
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json
 from hornbook.core.store import Store
-from hornbook.inspection import harmless, records
+from hornbook.inspection import NoSuchPart, harmless, records
 
 ID = re.compile(r"[\w.:/-]+")
 PARTS = ("kept", "dropped")
@@ -23,13 +24,9 @@ def find(machine: Machine, run: str, step: str, id_: str) -> tuple[str, dict[str
         raise InputError(f"--id {id_!r} is no id; `hornbook show {run} {step} --json` lists them")
     found: list[tuple[str, dict[str, Any]]] = []
     for part in PARTS:
-        try:
+        with suppress(NoSuchPart):
             rows = records(machine, run, step, part, f"starts_with(id, '{id_}')", 2)
-        except InputError as error:
-            if "has no part" not in str(error):
-                raise
-            continue
-        found += [(part, row) for row in rows]
+            found += [(part, row) for row in rows]
     whole = [item for item in found if item[1]["id"] == id_]
     if len(whole or found) != 1:
         said = f"{len(found)} or more documents have ids" if found else "no document has an id"

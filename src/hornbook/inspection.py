@@ -20,6 +20,10 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What could move a terminal's cursor, or reorder what it shows."""
 
 
+class NoSuchPart(InputError):
+    """A step's dataset has no records of that part."""
+
+
 def status(machine: Machine) -> dict[str, Any]:
     """Runs, the store's stages with their size, and what is unfinished."""
     root, store = Path(machine.root), Store(Path(machine.root))
@@ -65,16 +69,16 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
         raise InputError(f"run {run} has no step {step!r}; its datasets: {known}")
     store = Store(Path(machine.root), machine.store)
     folder = store.fetched(lock[step]["stage"], lock[step]["fingerprint"])
-    files = f"{part}/*.parquet" if (folder / part).is_dir() else f"{part}.parquet"
-    if not list(folder.glob(files)):
+    pattern = f"{part}/*.parquet" if (folder / part).is_dir() else f"{part}.parquet"
+    files = [str(path) for path in sorted(folder.glob(pattern))]
+    if not files:
         parts = sorted({_part(path.relative_to(folder)) for path in folder.rglob("*.parquet")})
-        raise InputError(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")
-    query = "select * from read_parquet($files, union_by_name = true)"
-    given = {"files": str(folder / files)}
+        raise NoSuchPart(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")
+    query = "select * from read_parquet($files, union_by_name = true, hive_partitioning = false)"
     try:
-        found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", given)
+        found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", {"files": files})
     except duckdb.Error as error:
-        columns = ", ".join(row[0] for row in duckdb.execute(f"describe {query}", given).fetchall())
+        columns = ", ".join(row[0] for row in duckdb.execute(f"describe {query}", {"files": files}).fetchall())
         raise InputError(f"--where {where!r}: {first_line(error)}; columns: {columns}") from error
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
