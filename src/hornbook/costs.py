@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +34,10 @@ def costs(planned: Sequence[Planned], machine: Machine) -> list[Cost]:
     store = Store(Path(machine.root))
     path = Path(machine.root) / "cache" / ANSWERS
     answers = Answers(path) if path.exists() else None
-    prints = {item.step.key: item for item in planned}
+    by_key = {item.step.key: item for item in planned}
     try:
         return [
-            _cost(item, _built(item, prints, store), machine, store, answers)
+            _cost(item, _built(item, by_key, store), machine, store, answers)
             for item in planned
             if item.step.teacher and item.state != "reuse"
         ]
@@ -46,9 +46,9 @@ def costs(planned: Sequence[Planned], machine: Machine) -> list[Cost]:
             answers.close()
 
 
-def _built(item: Planned, prints: Mapping[str, Planned], store: Store) -> dict[str, Path]:
+def _built(item: Planned, by_key: Mapping[str, Planned], store: Store) -> dict[str, Path]:
     """The inputs of a step that are in the store already."""
-    inputs = {name: prints[key] for name, key in item.step.inputs.items()}
+    inputs = {name: by_key[key] for name, key in item.step.inputs.items()}
     folders = {name: store.folder(i.step.stage, i.fingerprint) for name, i in inputs.items()}
     return {name: folder for name, folder in folders.items() if folder.exists()}
 
@@ -80,15 +80,11 @@ def _cost(
 
 def _per_kept(stage: str, teacher: str, store: Store, answers: Answers, charged: Prices) -> float | None:
     """What a kept record took in the newest finished work of the same stage and teacher, at today's prices."""
-    for folder in _newest(stage, store):
+    finished = (folder for folder in store.finished() if folder.parent.name == stage)
+    for folder in sorted(finished, key=lambda folder: folder.stat().st_mtime, reverse=True):
         manifest = store.manifest(stage, folder.name)
         usage = answers.used_by(folder.name)
         kept = int(manifest["counts"].get("kept", 0))
         if usage.answers and kept and manifest["identity"].get("teacher") == teacher:
             return charged.money(usage.tokens_in, usage.tokens_out) / kept
     return None
-
-
-def _newest(stage: str, store: Store) -> Iterator[Path]:
-    found = (folder for folder in store.finished() if folder.parent.name == stage)
-    return iter(sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True))

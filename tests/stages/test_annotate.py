@@ -11,7 +11,7 @@ from hornbook.core.progress import Silent
 from hornbook.core.records import Document
 from hornbook.core.shards import read_table, write_shard
 from hornbook.core.tools import Tools
-from hornbook.stages.annotate import AgainConfig, AnnotateConfig, asks, draw_sample, excerpt, identity, run
+from hornbook.stages.annotate import AgainConfig, AnnotateConfig, asks, draw_sample, identity, run
 from hornbook.teachers import open_teacher
 
 LINES = (
@@ -87,12 +87,6 @@ def test_the_sample_has_the_mix_of_packages_and_lengths_of_the_corpus(tmp_path: 
     assert strata == {("big", False): 20, ("big", True): 20, ("small", False): 10}
     assert sample == draw_sample(folder, 50, seed=1)
     assert {d.id for d in sample} != {d.id for d in draw_sample(folder, 50, seed=2)}
-
-
-def test_an_excerpt_ends_with_a_line_where_one_is_near() -> None:
-    assert excerpt("short", 10) == "short"
-    assert excerpt("first line\nsecond line\nthird", 24) == "first line\nsecond line"
-    assert excerpt("x" * 100, 10) == "x" * 10
 
 
 def test_identity_follows_the_prompt(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from hornbook.text.code import (
-    imported_modules,
     parse,
     self_contained_functions,
     top_level_functions,
@@ -123,7 +122,3 @@ def test_foreign_code_that_warns_or_breaks_is_silent() -> None:
     assert parse("a\0b") is None
     assert parse("-" * 100_000 + "1") is None
     assert not list(self_contained_functions("def broken(:\n"))
-
-
-def test_imported_modules_are_top_level_names_of_absolute_imports() -> None:
-    assert imported_modules(MODULE) == {"os", "math", "collections", "numpy"}

@@ -44,7 +44,7 @@ def misleading_docstring(document: Document, donors: Donors) -> Iterator[Candida
         words = _renamed(docstring, _names(other), _names(exercise))
         prompt = exercise.prompt.replace(own, words, 1)
         tests = _renamed(other.tests, (other.name,), (exercise.name,))
-        misled = replace(exercise, prompt=prompt, tests=tests, concepts=exercise.concepts)
+        misled = replace(exercise, prompt=prompt, tests=tests)
         change = f"the docstring of {other.name} ({donor.id})"
         yield Candidate(failing(misled, document.source), change, misled.program)
 
@@ -90,7 +90,7 @@ def _renamed(text: str, old: tuple[str, ...], new: tuple[str, ...]) -> str:
 
 
 def _parts(exercise: Exercise) -> Iterator[tuple[str, int, int, tuple[str, ...]]]:
-    """Expressions of the solution, the largest first: source, first and last byte, the local names they read."""
+    """Expressions of the solution, the largest first: source, bytes from and to, the local names they read."""
     tree = parse(exercise.text) or ast.Module([], [])
     first_line = exercise.prompt.count("\n") + 1
     everywhere = BUILTINS | {name for node in ast.walk(tree) for name in _imported(node)}
@@ -98,7 +98,7 @@ def _parts(exercise: Exercise) -> Iterator[tuple[str, int, int, tuple[str, ...]]
     for line in exercise.text.encode().split(b"\n"):
         lines.append(lines[-1] + len(line) + 1)
     found = []
-    for node in ast.walk(tree) if tree else ():
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.Return | ast.Assign | ast.AugAssign)
             and node.value

@@ -210,9 +210,9 @@ def _seed(seed: int, problem_id: str, sample: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def by_problem(attempts: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """(problem's id, its attempts) in the order of first mention."""
+def by_problem(attempts: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Problem's id -> its attempts."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for attempt in attempts:
         found.setdefault(attempt["id"], []).append(attempt)
-    yield from found.items()
+    return found

@@ -90,7 +90,7 @@ def _measured(label: str, problems: Sequence[Problem], evaluator: Evaluator) -> 
     gold = evaluator.gold(label, gold_pairs(problems))
     return {
         id_: {"passed": fmean(row["outcome"] == "passed" for row in rows), **gold.get(id_, {})}
-        for id_, rows in tried
+        for id_, rows in tried.items()
     }
 
 

@@ -45,7 +45,7 @@ def summary(
     Likelihoods are None where the model does not tell them. pass@1 of one attempt a problem has Wilson's interval,
     everything else the bootstrap's.
     """
-    tried = {id_: _tried(rows) for id_, rows in by_problem(attempts)}
+    tried = {id_: _tried(rows) for id_, rows in by_problem(attempts).items()}
     counts = [tried[problem.id] for problem in problems]
     samples = min(n for n, _ in counts)
     at = {str(k): triple(_pass_at(counts, k, seed)) for k in ks if k <= samples}

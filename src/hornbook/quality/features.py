@@ -30,7 +30,7 @@ Extract = Callable[[Sequence[str]], Features]
 
 
 def beginning(text: str, chars: int) -> str:
-    """The first characters of a text, cut at the end of a line where one is near, as a teacher sees them."""
+    """The first characters of a text, cut at the end of a line where one is near: what teacher and judge see."""
     if len(text) <= chars:
         return text
     whole_lines = text[:chars].rpartition("\n")[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 320, 180
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 34
@@ -50,7 +50,7 @@ def histogram(
         bars.append(_tag("rect", kind, x=x(low), y=y(count), width=width, height=y(0) - y(count)))
     if mark is not None:
         bars.append(_tag("line", "mark", x1=x(mark), x2=x(mark), y1=TOP - 4, y2=y(0)))
-        bars.append(_text(f"kept from {mark:.3g}", "marktext", *_beside(x(mark)), TOP + 2))
+        bars.append(_text(f"kept from {mark:.3g}", "marktext", _beside(x(mark)), TOP + 2))
     return _figure([*_grid(x, y, unit), *bars], caption)
 
 
@@ -169,9 +169,9 @@ def _grid(x: Axis, y: Axis, unit: str, show: Callable[[float], str] | None = Non
     ]
 
 
-def _beside(pixel: float) -> tuple[float]:
+def _beside(pixel: float) -> float:
     """Where text that belongs to a vertical line starts so that it stays inside the figure."""
-    return (pixel + 5 if pixel < WIDTH - 80 else pixel - 72,)
+    return pixel + 5 if pixel < WIDTH - 80 else pixel - 72
 
 
 def _smooth(line: Sequence[tuple[float, float]], share: float = 0.04) -> list[tuple[float, float]]:
@@ -210,4 +210,4 @@ def _text(text: str, kind: str, x: float, y: float, anchor: str = "start") -> Ma
 def _figure(parts: Sequence[Markup], caption: str, height: float = HEIGHT, width: float = WIDTH) -> Markup:
     return Markup(
         '<figure><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg></figure>'
-    ).format(caption, width, height, escape(caption), Markup("").join(parts))
+    ).format(caption, width, height, caption, Markup("").join(parts))

@@ -23,6 +23,7 @@ from hornbook.core.records import SCHEMA, Document, documents, documents_table, 
 from hornbook.core.shards import Counts, read_table, shard_name, shards, write_json, write_shard
 from hornbook.core.tools import Tools
 from hornbook.quality.agreement import agreement
+from hornbook.quality.features import beginning
 from hornbook.teachers import (
     Answer,
     Ask,
@@ -127,7 +128,7 @@ def asks(config: AnnotateConfig, inputs: Mapping[str, Path], seed: int) -> Forec
 
 def _questions(config: AnnotateConfig, sample: Sequence[Document], seed: int) -> list[Ask]:
     prompt = _prompt(config)
-    asks = [Ask(prompt.fill(excerpt=excerpt(document.text, config.excerpt_chars))) for document in sample]
+    asks = [Ask(prompt.fill(excerpt=beginning(document.text, config.excerpt_chars))) for document in sample]
     if config.mode == "yes_no":
         return [replace(ask, choices=CHOICES) for ask in asks]
     settings: dict[str, Any] = {
@@ -258,14 +259,6 @@ def _write(
         table = table.append_column("first", pa.array([first.get(d.id) for d in sample], pa.float64()))
     failed = Counter(f"failed.{reason}" for reason in reasons if reason)
     return write_shard(out, shard_name(0), table, counts={"labels": len(labels) - failed.total(), **failed})
-
-
-def excerpt(text: str, chars: int) -> str:
-    """The beginning of a text, at most that many characters, cut at the end of a line where one is near."""
-    if len(text) <= chars:
-        return text
-    whole_lines = text[:chars].rpartition("\n")[0]
-    return whole_lines if len(whole_lines) >= chars // 2 else text[:chars]
 
 
 def draw_sample(folder: Path, size: int, seed: int) -> list[Document]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -197,9 +198,7 @@ def _read_job(job: Job) -> Counts:
             chars += held
             done.append(write_shard(job.out, f"{job.stem}-{len(done):05d}.parquet", kept, dropped))
             kept, dropped, held = [], [], 0
-    reasons = {f"dropped.{drop.reason}": 0 for drop in dropped}
-    for drop in dropped:
-        reasons[f"dropped.{drop.reason}"] += 1
+    reasons = Counter(f"dropped.{drop.reason}" for drop in dropped)
     last = {"kept": len(kept), "dropped": len(dropped), **reasons, "chars": chars + held}
     return write_shard(job.out, f"{job.stem}.parquet", kept, dropped, add_counts([*done, last]))
 

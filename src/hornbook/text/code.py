@@ -91,18 +91,6 @@ def self_contained_functions(source: str) -> Iterator[Function]:
             yield replace(function, imports=tuple(sorted(statements)))
 
 
-def imported_modules(source: str) -> frozenset[str]:
-    """Top-level names of all modules that a source imports anywhere ("numpy.linalg" counts as "numpy")."""
-    tree = parse(source)
-    names: set[str] = set()
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Import):
-            names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return frozenset(names)
-
-
 @dataclass(frozen=True, slots=True)
 class _Module:
     lines: list[str]
