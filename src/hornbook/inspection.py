@@ -78,7 +78,9 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
     try:
         found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", {"files": files})
     except duckdb.Error as error:
-        columns = ", ".join(row[0] for row in duckdb.execute(f"describe {query}", {"files": files}).fetchall())
+        columns = ", ".join(
+            row[0] for row in duckdb.execute(f"describe {query}", {"files": files}).fetchall()
+        )
         raise InputError(f"--where {where!r}: {first_line(error)}; columns: {columns}") from error
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
