@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hornbook.core.progress import Lines
+from hornbook.core.progress import Lines, Terminal
 
 
 def test_the_time_left_follows_from_the_work_of_this_run_alone(
@@ -15,3 +15,12 @@ def test_the_time_left_follows_from_the_work_of_this_run_alone(
         now[0] = 120.0
         bar.advance(10)  # ninety are left, at one in two seconds
     assert capsys.readouterr().err == "  train: 910/1,000 tokens, 20s, eta 180s loss 2.000\n"
+
+
+def test_brackets_of_others_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    with terminal.bar("answer [/heldout]", 2, "attempts") as bar:
+        bar.note("[/INST]")
+        bar.advance()
+        terminal.say("the server said [/INST] and [bold]no")
+    assert "the server said [/INST] and [bold]no" in capsys.readouterr().err

@@ -68,14 +68,14 @@ class Terminal:
         from rich.progress import Progress as RichProgress
 
         columns = (
-            TextColumn("  {task.description:<24}"),
+            TextColumn("  {task.description:<24}", markup=False),
             BarColumn(24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("eta"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
         )
         with RichProgress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(label, total=total, completed=int(done), unit=unit, note="")
@@ -90,7 +90,7 @@ class Terminal:
             yield _Bar()
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, markup=False, highlight=False)  # [/INST] of a server is no style
 
 
 class Lines:
