@@ -48,14 +48,16 @@ from hornbook.stages.textbooks import TextbooksConfig
 from hornbook.stages.tokenizer import TokenizerConfig
 from hornbook.teachers import Forecast
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Of what has a folder in a run: no slash or dots lead out of it."""
+Suffix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""What stands behind the dot in the key of a step."""
 
 
 class Recipe(Config):
     """What is made, from the first file to the report; all of it enters the fingerprints."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     seed: int = 0
     teacher: str = ""
     """Model that annotates and writes; the machine file says where it answers. Empty where nothing asks one."""
@@ -64,16 +66,16 @@ class Recipe(Config):
     dedup: DedupConfig | None = None
     annotate: AnnotateConfig | None = None
     filter: FilterConfig | None = None
-    again: dict[Name, AgainConfig] = Field(default_factory=dict)
+    again: dict[Suffix, AgainConfig] = Field(default_factory=dict)
     """Second judgings of some of annotate's documents, by name: how far do labels agree?"""
-    filters: dict[Name, FilterConfig] = Field(default_factory=dict)
+    filters: dict[Suffix, FilterConfig] = Field(default_factory=dict)
     """More filters of the same documents and labels, for control arms; mixes read them as filter.NAME."""
     textbooks: TextbooksConfig | None = None
-    exercises: dict[str, ExercisesConfig] = Field(default_factory=dict)
-    degrade: dict[str, DegradeConfig] = Field(default_factory=dict)
+    exercises: dict[Name, ExercisesConfig] = Field(default_factory=dict)
+    degrade: dict[Name, DegradeConfig] = Field(default_factory=dict)
     decontaminate: decontaminate.DecontaminateConfig
     tokenizer: TokenizerConfig | None = None
-    mixes: dict[str, Mix] = Field(default_factory=dict)
+    mixes: dict[Name, Mix] = Field(default_factory=dict)
     """Left out, every dataset is made and decontaminated, and none is packed."""
     row_tokens: int | None = Field(None, ge=16)
     """Tokens in a training row: the sequence length."""
@@ -81,9 +83,9 @@ class Recipe(Config):
     finetune: FinetuneConfig | None = None
     """Left out where no arm finetunes."""
     evaluate: EvaluateConfig | None = None
-    arms: dict[str, Arm] = Field(default_factory=dict)
+    arms: dict[Name, Arm] = Field(default_factory=dict)
     """Left out, no model is trained."""
-    models: dict[ModelName, ModelConfig] = Field(default_factory=dict)
+    models: dict[Name, ModelConfig] = Field(default_factory=dict)
     """Models made elsewhere that are evaluated beside the arms."""
 
     @model_validator(mode="before")

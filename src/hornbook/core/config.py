@@ -244,7 +244,7 @@ def _explain(problem: Any, kind: type[BaseModel]) -> str:
     if problem["type"] == "union_tag_invalid":
         tag, context = problem["ctx"]["discriminator"].strip("'()"), problem["ctx"]
         return f"{key}.{tag} is {context['tag']!r}; it should be one of {context['expected_tags']}"
-    said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
     return (
         f"{key} is {problem['input']!r}; it {said}"
         if said.startswith("should")
@@ -259,7 +259,7 @@ def _walk(kind: Any, loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel] |
     """
     parts: list[str] = []
     inside = None
-    for part in loc:
+    for part in (part for part in loc if part != "[key]"):  # pydantic's word for the name of an entry
         choices = [] if get_origin(kind) in (dict, list, tuple) else _configs(kind)
         tagged = [choice for choice in choices if len(choices) > 1 and part in _tags(choice)]
         if tagged:
