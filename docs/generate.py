@@ -25,6 +25,9 @@ A **recipe** says what is made; all of it enters the fingerprints, so changing a
 and nothing else (`hornbook plan` says what). A **machine file** says where and how fast; none of it changes a
 result. Both are TOML, and strict: an unknown key or a value out of range is one clear error.
 
+Only `name` is always needed. A section that nothing is made from may be left out; one that is needed is asked for by
+name. Paths are relative to the folder that hornbook is started in.
+
 This page is generated from the code by `python docs/generate.py`.
 """
 SKIPPED = {"pack", "report"}

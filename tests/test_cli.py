@@ -77,6 +77,58 @@ def test_a_missing_teacher_file_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A recipe of one folder with one file, from which no model is made."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "m.py").write_text("def half(x):\n    return x / 2\n" * 5)
+    recipe = tmp_path / "mine.toml"
+    source = f'[[read.sources]]\nkind = "folder"\npath = "{tmp_path / "code"}"\n'
+    recipe.write_text(f'name = "mine"\n[dedup]\n{source}')
+    return recipe
+
+
+def test_a_corpus_needs_few_lines_and_the_run_ends_with_its_answer(corpus: Path) -> None:
+    root = str(corpus.parent / "root")
+    words = [sys.executable, "-m", "hornbook.cli", "run", str(corpus), "--root", root, "--workers", "1"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[1:3] == [
+        "No model was trained.",
+        f"Report:  {root}/runs/mine/report.html",
+    ]
+    corpus.write_text(corpus.read_text().replace("kind", 'suffix = ".txt"\nkind'))
+    (corpus.parent / "code" / "empty.txt").touch()
+    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "sources.0.suffix: '.py' -> '.txt'; files changed" in again.stderr
+    assert "read: nothing was kept of 1 (empty 1); hornbook show mine read --dropped" in again.stderr
+    told = subprocess.run(
+        [*words[:3], "show", "mine", "read", "--root", root], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "There is no record in it.\n"
+
+
+def test_a_root_that_is_no_folder_is_named(corpus: Path) -> None:
+    code, error = _fail("run", str(corpus), "--root", str(corpus / "x"))
+    assert (code, error) == (3, f"error: root {corpus}/x: {corpus} is a file; name a folder with --root\n")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_root_that_became_read_only_is_one_line(corpus: Path) -> None:
+    root = corpus.parent / "root"
+    root.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", root], capture_output=True, check=False).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        assert _fail("run", str(corpus), "--root", str(root), "--workers", "1")[0] == 0
+        subprocess.run(["mount", "-o", "remount,ro", root], check=True)
+        code, error = _fail("run", str(corpus), "--root", str(root), "--quiet")
+    finally:
+        subprocess.run(["umount", root], check=True)
+    assert code == 4
+    assert "Read-only file system" in error
+    assert "Traceback" not in error
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting a small tmpfs needs root")
 def test_a_full_disk_is_one_line_and_nothing_is_half_there(tmp_path: Path) -> None:
     root = tmp_path / "small"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from hornbook.commands import answers, doctor, evaluate, look, model, run, score, train
-from hornbook.core.errors import HornbookError
+from hornbook.core.errors import HornbookError, StoreError
 
 app = typer.Typer(
     help="Make textbook-quality data from raw code, train a small code model on it, and prove whether it paid off.",
@@ -29,7 +29,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     doctor.doctor: "Examples: `hornbook doctor` before a long run · `hornbook doctor --require-isolation full`",
     look.status: "Example: `hornbook status --root /data/hb`",
     look.show: "Examples: `hornbook show nano filter --where 'score > 0.9' --limit 3` · "
-    "`hornbook show nano filter --id 1f3c01e2` says why it is there · "
+    "`hornbook show nano filter --id ID` says why it is there · "
     "`hornbook show nano read --dropped --where \"reason = 'generated'\"` · `hornbook show nano textbooks --json`",
     evaluate.evaluate: "Examples: `hornbook evaluate nano/textbook -n 20 --temperature 0.2 --beside nano` · "
     "`hornbook evaluate Salesforce/codegen-350M-mono -b humaneval -b mbpp` · "
@@ -74,11 +74,18 @@ def main() -> None:
         if debug:
             raise
         _fail(f"error: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        _fail("\nstopped; run the same command again to resume: finished work is kept", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # a disk that is full or read-only, where no command knew better
+        if debug or not error.filename:
+            raise
+        _fail(
+            f"error: {error.filename}: {error.strerror}; `hornbook --debug ...` shows where",
+            StoreError.exit_code,
+        )
+    except KeyboardInterrupt:
+        _fail("\nstopped; run the same command again to resume: finished work is kept", 130)
 
 
 def _fail(text: str, code: int) -> NoReturn:

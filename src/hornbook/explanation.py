@@ -29,8 +29,14 @@ def find(machine: Machine, run: str, step: str, id_: str) -> tuple[str, dict[str
             found += [(part, row) for row in rows]
     whole = [item for item in found if item[1]["id"] == id_]
     if len(whole or found) != 1:
-        said = f"{len(found)} or more documents have ids" if found else "no document has an id"
-        raise InputError(f"{said} that begin with {id_} in step {step} of {run}")
+        if found:
+            raise InputError(
+                f"several documents of step {step} of {run} have ids that begin with {id_}; give more of it"
+            )
+        raise InputError(
+            f"no document of step {step} of {run} has an id that begins with {id_}; "
+            f"`hornbook show {run} {step}` lists them"
+        )
     return (whole or found)[0]
 
 

@@ -49,7 +49,7 @@ def datasets(machine: Machine, run: str) -> list[dict[str, Any]]:
             continue
         manifest = store.manifest(step["stage"], step["fingerprint"])
         files = (PurePosixPath(name) for name in manifest["files"] if name.endswith(".parquet"))
-        parts = {file.parts[0].removesuffix(".parquet") for file in files if len(file.parts) <= 2}
+        parts = {_part(file) for file in files}
         if parts:
             counts = manifest["counts"]
             sizes = ", ".join(
@@ -73,7 +73,8 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
     files = [str(path) for path in sorted(folder.glob(pattern))]
     if not files:
         parts = sorted({_part(path.relative_to(folder)) for path in folder.rglob("*.parquet")})
-        raise NoSuchPart(f"step {step} has no part {part!r}; its parts: {', '.join(parts) or 'none'}")
+        has = f"has no part {part!r}; its parts (--part): {', '.join(parts)}" if parts else "holds no records"
+        raise NoSuchPart(f"step {step} {has}")
     query = "select * from read_parquet($files, union_by_name = true, hive_partitioning = false)"
     try:
         found = duckdb.execute(f"{query} where {where or 'true'} limit {limit}", {"files": files})
@@ -96,6 +97,8 @@ def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:
     lines = [f"── {record.get('source') or record.get('id')}"]
     for name, value in record.items():
         if name in ("source", "text"):
+            continue
+        if value is None or value == "":
             continue
         lines += _describe_meta(value) if name == "meta" else [f"   {name}: {_describe_value(value, full)}"]
     text = str(record.get("text") or "").splitlines()
@@ -121,6 +124,8 @@ def _describe_meta(meta: str) -> list[str]:
     values = orjson.loads(meta or "{}")
     lines = []
     for name, value in values.items():
+        if value is None or value == "":
+            continue
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         lines.append(
             f"   {name}: {text[:200].rstrip()}{' …' if len(text) > 200 else ''}".replace("\n", "\\n")

@@ -37,6 +37,7 @@ from hornbook.stages import (
     tokenizer,
 )
 from hornbook.stages.annotate import AgainConfig, AnnotateConfig
+from hornbook.stages.decontaminate import DecontaminateConfig
 from hornbook.stages.dedup import DedupConfig
 from hornbook.stages.degrade import DegradeConfig
 from hornbook.stages.evaluate import EvaluateConfig, OtherModelConfig
@@ -73,7 +74,7 @@ class Recipe(Config):
     textbooks: TextbooksConfig | None = None
     exercises: dict[Name, ExercisesConfig] = Field(default_factory=dict)
     degrade: dict[Name, DegradeConfig] = Field(default_factory=dict)
-    decontaminate: decontaminate.DecontaminateConfig
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
     tokenizer: TokenizerConfig | None = None
     mixes: dict[Name, Mix] = Field(default_factory=dict)
     """Left out, every dataset is made and decontaminated, and none is packed."""

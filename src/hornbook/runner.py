@@ -75,7 +75,7 @@ def execute(
     store = Store(Path(machine.root), machine.store)
     folders = build(recipe.name, machine, planned, progress, keys)
     store.fetched("report", folders["report"].name)
-    for line in set_aside(store, planned):
+    for line in (*set_aside(store, planned), *nothing_kept(store, recipe.name, planned)):
         progress.say(line)
     return _link(recipe, machine, planned, folders)
 
@@ -170,6 +170,22 @@ def set_aside(store: Store, planned: list[Planned]) -> Iterator[str]:
             )
 
 
+def nothing_kept(store: Store, run: str, planned: list[Planned]) -> Iterator[str]:
+    """A line for each step that dropped all it was given: what follows has nothing of it."""
+    for item in planned:
+        counts = store.manifest(item.step.stage, item.fingerprint)["counts"]
+        if counts.get("dropped") and not counts.get("kept"):
+            reasons = ", ".join(
+                f"{key.removeprefix('dropped.')} {n:,}"
+                for key, n in counts.items()
+                if key.startswith("dropped.")
+            )
+            yield (
+                f"{item.step.key}: nothing was kept of {counts['dropped']:,} ({reasons}); "
+                f"hornbook show {run} {item.step.key} --dropped"
+            )
+
+
 def read_lock(machine: Machine, name: str) -> dict[str, Any]:
     """What the last finished run of this name was made from: step -> the parts of its fingerprint."""
     path = Path(machine.root) / "runs" / name / "lock.json"
@@ -222,6 +238,11 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, An
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(before, after, f"{prefix}.{number}")
+    elif isinstance(old, list) and isinstance(new, list) and any(isinstance(one, dict) for one in old + new):
+        yield f"entries of {prefix}", len(old), len(new)
     elif old != new:
         yield prefix, old, new
 

@@ -17,6 +17,8 @@ class Outer(Config):
     inner: Inner
     table: dict[str, Inner] = Field(default_factory=dict)
     names: tuple[str, ...] = ()
+    word: str = Field("a", pattern=r"^[a-z]+$")
+    several: tuple[Inner, ...] = Field((), min_length=1)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,12 @@ class Outer(Config):
             r"unknown key table.a.kept; did you mean keep_share|known keys",
         ),
         ({}, r"inner is missing"),
+        ({"inner": {}, "word": "a b"}, r"^my.toml: word is 'a b'; it should match pattern '\^\[a-z\]\+\$'$"),
+        (
+            {"inner": {"keep_share": 7}, "nam": []},
+            r"^my.toml:\n  inner.keep_share is 7; .*\n  unknown key nam; .*names",
+        ),
+        ({"inner": {}, "several": [{"keep_share": 7}]}, r"^my.toml: several.0.keep_share is 7; [^;]*1$"),
     ],
 )
 def test_an_error_names_file_key_value_and_what_is_allowed(values: dict[str, object], said: str) -> None:

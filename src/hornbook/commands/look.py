@@ -61,7 +61,8 @@ def show(
         return print_json(records)
     for record in records:
         print(inspection.describe(record, full))
-    print(f"{len(records)} records shown." if records else "No record matches.")
+    shown = f"{len(records)} record{'s' * (len(records) != 1)} shown."
+    print(shown if records else "No record matches." if where else "There is no record in it.")
     return None
 
 
@@ -92,6 +93,6 @@ def clean(
     if as_json:
         return print_json({"removed": yes, "folders": removed})
     print_table(removed, "Nothing to clean: every folder in the store belongs to a run.")
-    if removed and not yes:
-        print("\nNothing was removed; `hornbook clean --yes` removes these.")
+    if removed:
+        print("\nRemoved." if yes else "\nNothing was removed; `hornbook clean --yes` removes these.")
     return None

@@ -83,9 +83,14 @@ def read_machine(
     values: dict[str, Any] = read_toml(path) if path else {}
     given = {"root": root or os.environ.get("HORNBOOK_ROOT"), "workers": workers, "launch": launch}
     given["require_isolation"] = require_isolation
-    return parse(
+    where = parse(
         Machine, {**values, **{k: v for k, v in given.items() if v is not None}}, str(path or "options")
     )
+    place = Path(where.root).absolute()
+    nearest = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise InputError(f"root {where.root}: {nearest} is a file; name a folder with --root")
+    return where
 
 
 def read_keys(machine: Machine) -> dict[str, SecretStr]:

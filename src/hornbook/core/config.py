@@ -226,8 +226,16 @@ def parse(kind: type[C], values: dict[str, Any], where: str) -> C:
     try:
         return kind.model_validate_json(orjson.dumps(values))  # JSON mode: an array is a tuple
     except ValidationError as error:
-        lines = [_explain(problem, kind) for problem in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+        problems = error.errors()
+        causes = [p for p in problems if not any(_inside(other["loc"], p["loc"]) for other in problems)]
+        lines = [_explain(problem, kind) for problem in causes]
+        said = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+        raise ConfigError(f"{where}:{said}") from error
+
+
+def _inside(loc: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
+    """Whether a place lies inside another, whose own complaint then only follows from it."""
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _explain(problem: Any, kind: type[BaseModel]) -> str:
