@@ -67,7 +67,7 @@ def test_the_parts_of_a_run_and_why_its_documents_are_there(machine: Machine) ->
     assert parts["judge"] == f"{parts['dedup'].rpartition(', ')[2]}, labelled"
     (row,) = inspection.records(machine, "one", "dedup", "clusters", "similarity > 0.9", 5)
     assert (row["kept_source"], row["source"]) == ("corpus/copy.py", "corpus/bisect.py")
-    with pytest.raises(InputError, match="no part 'cluster'; its parts .--part.: clusters, dropped, kept"):
+    with pytest.raises(InputError, match="no part 'cluster'; its parts: clusters, dropped, kept"):
         inspection.records(machine, "one", "dedup", "cluster", "", 5)
     labelled = inspection.records(machine, "one", "judge", "labelled", "good", 50)
     assert 0 < len(labelled) < 20

@@ -73,7 +73,7 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
     files = [str(path) for path in sorted(folder.glob(pattern))]
     if not files:
         parts = sorted({_part(path.relative_to(folder)) for path in folder.rglob("*.parquet")})
-        has = f"has no part {part!r}; its parts (--part): {', '.join(parts)}" if parts else "holds no records"
+        has = f"has no part {part!r}; its parts: {', '.join(parts)} (--part)" if parts else "holds no records"
         raise NoSuchPart(f"step {step} {has}")
     query = "select * from read_parquet($files, union_by_name = true, hive_partitioning = false)"
     try:
