@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import orjson
@@ -87,7 +87,7 @@ def records(machine: Machine, run: str, step: str, part: str, where: str, limit:
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def _part(path: Path) -> str:
+def _part(path: PurePath) -> str:
     """The part that a file of a dataset belongs to: its folder, or where it lies in none, itself."""
     return path.parent.as_posix() if path.parent.name else path.stem
 
