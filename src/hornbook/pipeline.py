@@ -88,6 +88,8 @@ class Recipe(Config):
     """Left out, no model is trained."""
     models: dict[Name, ModelConfig] = Field(default_factory=dict)
     """Models made elsewhere that are evaluated beside the arms."""
+    rehearses: str = ""
+    """The recipe of which this is a rehearsal: set by `hornbook run --rehearse`, which cuts every amount."""
 
     @model_validator(mode="before")
     @classmethod
@@ -205,26 +207,34 @@ class Stage:
     version: int = 1
     identity: Callable[[Any, Path], Mapping[str, str]] | None = None
     """Content hashes of what it reads beside its config and inputs: prompts, benchmarks, files of the user."""
+    revisions: Callable[[Any], Mapping[str, str]] | None = None
+    """Repository@branch -> its commit today, of what it takes from the Hub without naming a commit."""
     asks: Callable[[Any, Mapping[str, Path], int], Forecast] | None = None
     """What it would ask its teacher, by config, those of its inputs that are built, and seed: for `hornbook plan`."""
 
 
 STAGES: dict[str, Stage] = {
-    "read": Stage(read.run, version=3, identity=read.identity),
+    "read": Stage(read.run, version=3, identity=read.identity, revisions=read.revisions),
     "dedup": Stage(dedup.run, version=2),
     "annotate": Stage(annotate.run, version=3, identity=annotate.identity, asks=annotate.asks),
-    "features": Stage(features.run, version=2, identity=features.identity),
+    "features": Stage(features.run, version=2, identity=features.identity, revisions=features.revisions),
     "judge": Stage(judge.run, version=2),
     "filter": Stage(filter.run, version=5),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),
     "degrade": Stage(degrade.run),
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
-    "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity),
+    "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity, revisions=tokenizer.revisions),
     "pack": Stage(pack.run),
     "pretrain": Stage(pretrain.run, version=3),
     "finetune": Stage(finetune.run, version=3),
-    "evaluate": Stage(evaluate.run, version=6, identity=evaluate.identity, asks=evaluate.asks),
+    "evaluate": Stage(
+        evaluate.run,
+        version=6,
+        identity=evaluate.identity,
+        revisions=evaluate.revisions,
+        asks=evaluate.asks,
+    ),
     "report": Stage(report.run, version=2, identity=report.identity),
 }
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -38,25 +38,49 @@ class Planned:
     parts: Mapping[str, Any]
     state: State
     why: str
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """Repository@branch of the Hub -> the commit that is taken for it."""
+    missing: str = ""
+    """Where an outside input cannot be had: what is wrong."""
+    is_known: bool = True
+    """Whether the fingerprint is the one that it will have: not where it, or what it reads, misses an input."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is written down of what it was made from."""
+        return {**self.parts, **({"revisions": dict(self.revisions)} if self.revisions else {})}
 
 
-def plan(recipe: Recipe, machine: Machine) -> list[Planned]:
-    """Every step of a recipe in order of work; reads the store and the outside inputs, changes nothing."""
+def plan(recipe: Recipe, machine: Machine, even_without_inputs: bool = False) -> list[Planned]:
+    """Every step of a recipe in order of work; reads the store and the outside inputs, changes nothing.
+
+    InputError where a source, a model or a benchmark cannot be had, unless `even_without_inputs`.
+    """
     _check_budgets(recipe, machine)
-    return plan_steps(steps(recipe), machine, read_lock(machine, recipe.name))
+    return plan_steps(steps(recipe), machine, read_lock(machine, recipe.name), even_without_inputs)
 
 
-def plan_steps(wanted: Iterable[Step], machine: Machine, lock: Mapping[str, Any]) -> list[Planned]:
+def plan_steps(
+    wanted: Iterable[Step], machine: Machine, lock: Mapping[str, Any], even_without_inputs: bool = False
+) -> list[Planned]:
     """The same for any steps, each after those that it reads; `lock` is what they were made from the last time."""
     store = Store(Path(machine.root), machine.store)
     planned: dict[str, Planned] = {}
     for step in wanted:
         prints = {name: planned[key].fingerprint for name, key in sorted(step.inputs.items())}
-        parts = _parts(step, prints, _cache(machine))
+        revisions, missing = STAGES[step.stage].revisions, ""
+        try:
+            parts = _parts(step, prints, _cache(machine))
+            moving = revisions(step.config) if revisions else {}
+        except InputError as error:
+            if not even_without_inputs:
+                raise
+            parts, moving, missing = _parts(step, prints, None), {}, str(error)
         print_ = fingerprint(parts)
         state = _state(store, step.stage, print_)
         why = "" if state == "reuse" else _why(parts, lock.get(step.key), step, planned)
-        planned[step.key] = Planned(step, print_, parts, state, why)
+        is_known = not missing and all(planned[key].is_known for key in step.inputs.values())
+        planned[step.key] = Planned(step, print_, parts, state, why, moving, missing, is_known)
     return list(planned.values())
 
 
@@ -192,9 +216,10 @@ def read_lock(machine: Machine, name: str) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def _parts(step: Step, prints: Mapping[str, str], cache: Path) -> dict[str, Any]:
+def _parts(step: Step, prints: Mapping[str, str], cache: Path | None) -> dict[str, Any]:
+    """What a step is made from; without `cache`, as if it read nothing from outside."""
     stage = STAGES[step.stage]
-    identity = dict(stage.identity(step.config, cache)) if stage.identity else {}
+    identity = dict(stage.identity(step.config, cache)) if stage.identity and cache else {}
     if step.teacher:
         identity["teacher"] = step.teacher
     return {
@@ -258,7 +283,7 @@ def _build(item: Planned, folders: Mapping[str, Path], store: Store, tools: Tool
             store.interrupted(item.step.stage, item.fingerprint, time.monotonic() - begun)
             raise
         seconds = time.monotonic() - begun
-        store.publish(item.step.stage, item.fingerprint, item.parts, counts, seconds)
+        store.publish(item.step.stage, item.fingerprint, item.record, counts, seconds)
     return seconds
 
 
@@ -329,7 +354,7 @@ def _link(recipe: Recipe, machine: Machine, planned: list[Planned], folders: Map
     for name in ("report.html", "results.json"):
         _point(run / name, folders["report"] / name)
     write_json(run / "recipe.json", recipe.model_dump(mode="json"))
-    write_json(run / "lock.json", {p.step.key: {"fingerprint": p.fingerprint, **p.parts} for p in planned})
+    write_json(run / "lock.json", {p.step.key: {"fingerprint": p.fingerprint, **p.record} for p in planned})
     return run
 
 

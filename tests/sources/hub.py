@@ -1,6 +1,6 @@
 """A mirror of the Hugging Face Hub on loopback: what its client asks of the real one, answered from a folder.
 
-The folder holds `datasets/<owner>/<name>/<revision>/...`.
+The folder holds `datasets/<owner>/<name>/<revision>/...`, and `models/` alike.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ class Hub(BaseHTTPRequestHandler):
         self._json([_entry(root, root / path) for path in asked["paths"] if (root / path).exists()])
 
     def _root(self, parts: list[str]) -> Path:
-        return self.folder / "datasets" / parts[2] / parts[3] / parts[5]
+        """The folder of /api/datasets/owner/name/<what>/<revision>: by branch, and by the commit that it stands for."""
+        repository = self.folder.joinpath(*parts[1:4])
+        if parts[5] == COMMIT and not (repository / COMMIT).exists():
+            return next(repository.iterdir(), repository)
+        return repository / parts[5]
 
     def _answer(self, body: bool) -> None:
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
@@ -48,16 +52,30 @@ class Hub(BaseHTTPRequestHandler):
         elif parts[0] == "api":
             root = self._root(parts)
             if not root.exists():
-                self.send_error(404)
+                self._missing("RevisionNotFound")
             elif parts[4] == "revision":
                 self._json({"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": []})
             else:
                 place = root.joinpath(*parts[6:])
+                if not place.exists():
+                    return self._missing("EntryNotFound")
                 recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["no"])[0].lower() == "true"
                 found = sorted(place.rglob("*") if recursive else place.iterdir())
                 self._json([_entry(root, path) for path in found])
         else:
-            self._file(self.folder.joinpath(*parts[:3], *parts[4:]), body)
+            kind = [] if parts[0] == "datasets" else ["models"]
+            owner, name, _, revision, *rest = [*parts[1:]] if not kind else parts
+            root = self._root(["api", *(kind or ["datasets"]), owner, name, "resolve", revision])
+            path = root.joinpath(*rest)
+            self._file(path, body) if path.is_file() else self._missing("EntryNotFound")
+        return None
+
+    def _missing(self, code: str) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", code)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _json(self, value: Any) -> None:
         data = json.dumps(value).encode()

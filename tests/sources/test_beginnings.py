@@ -6,6 +6,7 @@ import gzip
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -182,3 +183,33 @@ def test_a_share_that_no_file_fits_into_is_said(memory: Any, read: Callable[...,
     memory.pipe("/corpus/a.py", TEXTS[0].encode())
     with pytest.raises(InputError, match=r"max_bytes is 10, and the first file that was drawn is larger"):
         read({"kind": "folder", "path": "memory://corpus"}, max_bytes=10)
+
+
+def test_of_a_source_only_the_first_bytes_are_read_file_after_file(
+    tmp_path: Path, read: Callable[..., Any]
+) -> None:
+    def code(name: str, lines: int) -> bytes:
+        return "".join(f"def {name}{n}(x):\n    return x + {n}\n" for n in range(lines)).encode()
+
+    (tmp_path / "files").mkdir()
+    for name in "abc":
+        (tmp_path / "files" / f"{name}.py").write_bytes(code(name, 40))
+    size = (tmp_path / "files" / "a.py").stat().st_size
+    for first_bytes, names in ((0, "abc"), (2 * size, "ab"), (2 * size - 1, "a"), (1, "a")):
+        kept, _, _ = read(
+            {"kind": "folder", "path": str(tmp_path / "files"), "name": "f", "first_bytes": first_bytes}
+        )
+        assert sorted(kept) == [f"f/{name}.py" for name in names]
+
+    (tmp_path / "rows").mkdir()
+    for name in ("p.jsonl", "q.jsonl"):
+        rows = [orjson.dumps({"text": code(f"{name[0]}{n}_", 10).decode()}) + b"\n" for n in range(30)]
+        (tmp_path / "rows" / name).write_bytes(b"".join(rows))
+    size = (tmp_path / "rows" / "p.jsonl").stat().st_size
+    source = {"kind": "jsonl", "path": str(tmp_path / "rows"), "name": "r", "first_bytes": round(1.5 * size)}
+    kept, _, counts = read(source)
+    assert len([name for name in kept if name.startswith("r/p")]) == 30
+    assert 14 <= len([name for name in kept if name.startswith("r/q")]) <= 16
+    assert counts["bytes_found"] == round(1.5 * size)
+    half, _, _ = read(source, max_bytes=round(0.75 * size))
+    assert 0 < len(half) < len(kept)

@@ -138,3 +138,15 @@ def test_answers_far_behind_are_found_whatever_the_number_of_files(
         document.meta["answers"] == [10_000 + int(name.split(":")[1])] for name, document in one.items()
     )
     assert not list(tmp_path.rglob("posts-*"))
+
+
+def test_the_beginning_of_a_dump_is_read_where_its_first_bytes_are_wanted(
+    tmp_path: Path, read: Callable[..., Any]
+) -> None:
+    rows = [row for n in range(1, 400, 2) for row in (question(n), answer(n + 1, n))]
+    path = dump(tmp_path / "Posts.xml", rows)
+    source = {"kind": "stack-exchange", "path": str(path), "first_bytes": path.stat().st_size // 4}
+    kept, dropped, _ = read(source)
+    assert not dropped
+    assert len(kept) == pytest.approx(50, abs=2)
+    assert "Posts.xml:1" in kept

@@ -247,4 +247,8 @@ def test_margins_other_wordings_probes_and_grades_stand_beside_the_scores(
     assert "pygame" in scores["emergence"]["absent"]
     assert scores["benchmarks"]["emergence"]["problems"] >= 18
     assert counts["heldout.pass_at_1"] == found["pass_at_1"][0]
-    assert len(stage.asks(config.model_copy(update={"benchmarks": ["humaneval"]}), {}, 0).asks) == 3
+    asking = config.model_copy(update={"benchmarks": ["humaneval"]})
+    unknown, known = (stage.asks(asking, inputs, 0) for inputs in ({}, {"heldout": heldout}))
+    assert (len(unknown.asks), len(known.asks)) == (3, 6)
+    assert "held-out exercises, which are not there yet" in unknown.guess
+    assert "held-out" not in known.guess

@@ -45,6 +45,13 @@ LaunchOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--launch", help="Processes that train one model together here. [default: 1]", min=1),
 ]
+RehearseOption = Annotated[
+    bool,
+    typer.Option(
+        "--rehearse",
+        help="The same recipe with little of everything, under a name of its own: does each step work here?",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 

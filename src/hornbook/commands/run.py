@@ -13,6 +13,7 @@ from hornbook.commands.options import (
     LaunchOption,
     MachineOption,
     RecipeArgument,
+    RehearseOption,
     RootOption,
     WorkersOption,
     read_keys,
@@ -22,7 +23,11 @@ from hornbook.commands.options import (
 from hornbook.commands.printing import print_json, print_table
 
 if TYPE_CHECKING:
+    from hornbook.core.config import Machine
     from hornbook.costs import Cost
+    from hornbook.pipeline import Recipe
+    from hornbook.runner import Planned
+    from hornbook.trainings import Training
 
 
 def run(
@@ -32,6 +37,7 @@ def run(
     workers: WorkersOption = None,
     require_isolation: IsolationOption = None,
     launch: LaunchOption = None,
+    rehearse: RehearseOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; only the result.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +47,8 @@ def run(
     from hornbook.reporting.headline import in_words
     from hornbook.runner import execute, plan
 
-    what, where = read_recipe(recipe), read_machine(machine, root, workers, require_isolation, launch)
+    where = read_machine(machine, root, workers, require_isolation, launch)
+    what = _wanted(recipe, where, rehearse)
     planned = plan(what, where)
     built = sum(p.state != "reuse" for p in planned)
     folder = execute(what, where, planned, open_progress(not quiet), read_keys(where))
@@ -60,24 +67,52 @@ def run(
     return None
 
 
+def _wanted(name: str, machine: Machine, rehearse: bool) -> Recipe:
+    """The recipe of that name, or its rehearsal on this machine."""
+    from hornbook.rehearsal import rehearsed_on
+
+    recipe = read_recipe(name)
+    return rehearsed_on(recipe, machine) if rehearse else recipe
+
+
 def plan(
     recipe: RecipeArgument,
     root: RootOption = None,
     machine: MachineOption = None,
+    rehearse: RehearseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what `run` would reuse and what it would build, why, and what its teachers would cost; builds nothing."""
     from hornbook import runner
     from hornbook.costs import costs
+    from hornbook.trainings import trainings
 
     where = read_machine(machine, root, None)
-    planned = runner.plan(read_recipe(recipe), where)
+    what = _wanted(recipe, where, rehearse)
+    planned = runner.plan(what, where, even_without_inputs=True)
     rows = [
-        {"step": p.step.key, "state": p.state, "fingerprint": p.fingerprint, "why": p.why} for p in planned
+        {
+            "step": p.step.key,
+            "state": p.state,
+            "fingerprint": p.fingerprint if p.is_known else "not known",
+            "why": "it cannot be had: see below" if p.missing else p.why,
+        }
+        for p in planned
     ]
     asking = costs(planned, where)
+    unbuilt = {p.step.key for p in planned if p.state != "reuse"}
+    training = [training for training in trainings(what) if training.step in unbuilt]
+    revisions = {name: commit for p in planned for name, commit in p.revisions.items()}
     if as_json:
-        return print_json({"steps": rows, "costs": [asdict(cost) for cost in asking]})
+        print_json(
+            {
+                "steps": rows,
+                "costs": [asdict(cost) for cost in asking],
+                "trainings": [asdict(one) for one in training],
+                "revisions": revisions,
+            }
+        )
+        return _end(planned)
     print_table(rows)
     missing = sum(row["state"] != "reuse" for row in rows)
     print(
@@ -86,7 +121,19 @@ def plan(
         else "\nNothing to build: all of it is in the store."
     )
     _print_costs(asking)
-    return None
+    _print_trainings(training)
+    for name, commit in revisions.items():
+        print(f"{name} may move; pin the commit that it stands for today: {commit}")
+    return _end(planned)
+
+
+def _end(planned: list[Planned]) -> None:
+    """InputError where what the plan needs from outside cannot be had: the plan is shown all the same."""
+    from hornbook.core.errors import InputError
+
+    missing = dict.fromkeys(f"{p.step.key}: {p.missing}" for p in planned if p.missing)
+    if missing:
+        raise InputError("; ".join(["not all that the recipe names can be had", *missing]))
 
 
 def _print_costs(asking: list[Cost]) -> None:
@@ -106,6 +153,27 @@ def _print_costs(asking: list[Cost]) -> None:
     for cost in asking:
         if cost.guess:
             print(f"{cost.step} is a guess: {cost.guess}")
+
+
+def _print_trainings(training: list[Training]) -> None:
+    """What will be trained, a row a step."""
+    if not training:
+        return
+    print()
+    print_table(
+        [
+            {
+                "trains": one.step,
+                "parameters": one.parameters,
+                "tokens": one.tokens,
+                "steps": one.steps,
+                "epochs": f"{one.epochs:.1f}",
+                "A100 hours": f"{one.a100_hours:,.1f}" if one.a100_hours >= 0.1 else "under 0.1",
+            }
+            for one in training
+        ]
+    )
+    print("Hours are 6 x parameters x tokens at half the peak of one A100, 156 TFLOP/s.")
 
 
 NO_PRICE = "at no price that the machine file tells"

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr
 from hornbook.core.config import Config, EndpointPlace
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.core.hashing import file_hash
+from hornbook.core.hub import commit_of, moving
 from hornbook.model.sampling import Completion, Sampling, Score
 
 if TYPE_CHECKING:
@@ -92,9 +93,21 @@ def open_model(config: ModelConfig, around: Surroundings) -> Model:
 
 
 def identify(config: ModelConfig) -> str:
-    """The contents of a model's folder, or its name and revision where it lies elsewhere."""
+    """The contents of a model's folder, or its name and commit where it lies elsewhere."""
     folder = Path(config.source).expanduser()
-    return folder_hash(folder) if folder.is_dir() else f"{config.source}@{config.revision}"
+    if folder.is_dir():
+        return folder_hash(folder)
+    return f"{config.source}@{_commit(config) if _kind(config) == 'huggingface' else config.revision}"
+
+
+def revisions(config: ModelConfig) -> Mapping[str, str]:
+    """The branch of the Hub that a model is taken at, and its commit."""
+    on_hub = _kind(config) == "huggingface" and not Path(config.source).expanduser().is_dir()
+    return moving(config.source, config.revision or "main") if on_hub else {}
+
+
+def _commit(config: ModelConfig) -> str:
+    return commit_of(config.source, config.revision or "main")
 
 
 def folder_hash(folder: Path) -> str:
@@ -171,7 +184,7 @@ class Transformers:
         from hornbook.model.foreign import fetch
 
         folder = Path(self.config.source).expanduser()
-        return folder if folder.is_dir() else fetch(self.config.source, self.config.revision or "main")
+        return folder if folder.is_dir() else fetch(self.config.source, _commit(self.config))
 
     @cached_property
     def fingerprint(self) -> str:

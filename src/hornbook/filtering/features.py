@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hornbook.core.errors import InputError
+from hornbook.core.hub import commit_of, moving
 from hornbook.quality.embedding import Reader, folder_identity, from_reader, open_model, packaged_encoder
 from hornbook.quality.features import (
     Extract,
@@ -40,6 +41,11 @@ class Spec:
         if self.kind == "checkpoint":
             return os.sep in self.name  # else it is the name of an arm
         return bool(self.name) and Path(self.name).expanduser().is_dir()
+
+    @property
+    def commit(self) -> str:
+        """The commit of the Hub that a model is read at; empty where it lies in a folder."""
+        return commit_of(self.name, self.revision) if self.revision and not self.is_folder else ""
 
     def __str__(self) -> str:
         """As a recipe names it; the names of its columns begin so."""
@@ -77,14 +83,14 @@ def _ngrams(_spec: Spec, _means: Means) -> Extract:
 
 def _hidden(spec: Spec, means: Means) -> Extract:
     name = str(Path(spec.name).expanduser()) if spec.is_folder else spec.name
-    reader = open_model(name, spec.revision, means.device, means.precision, means.model_tokens)
+    reader = open_model(name, spec.commit, means.device, means.precision, means.model_tokens)
     return from_reader(str(spec), reader)
 
 
 def _sentence(spec: Spec, means: Means) -> Extract:
     name = str(Path(spec.name).expanduser()) if spec.is_folder else spec.name or packaged_encoder()
     tokens = min(means.model_tokens, ENCODER_TOKENS)
-    reader = open_model(name, spec.revision, means.device, means.precision, tokens, unit_length=True)
+    reader = open_model(name, spec.commit, means.device, means.precision, tokens, unit_length=True)
     return from_reader(str(spec), reader)
 
 
@@ -143,7 +149,7 @@ def read_spec(text: str) -> Spec:
 
 
 def identity(features: Sequence[str]) -> dict[str, str]:
-    """The content of the local models among feature sets; a Hub id's revision is in the recipe already."""
+    """The content of the local models among feature sets, and the commit that a Hub id's branch stands for."""
     found: dict[str, str] = {}
     for spec in map(read_spec, features):
         name = packaged_encoder() if spec.kind == "sentence" and not spec.name else spec.name
@@ -152,6 +158,15 @@ def identity(features: Sequence[str]) -> dict[str, str]:
             if spec.is_folder and not hashes:
                 raise InputError(f"{name} holds no model: no config.json, no weights")
             found |= {f"{spec}/{file}": hash_ for file, hash_ in hashes.items()}
+    return {**found, **revisions(features)}
+
+
+def revisions(features: Sequence[str]) -> dict[str, str]:
+    """Model@branch -> the commit that it stands for today, of the models on the Hub."""
+    found: dict[str, str] = {}
+    for spec in map(read_spec, features):
+        if spec.kind in ("hidden", "sentence") and spec.revision and not spec.is_folder:
+            found |= moving(spec.name, spec.revision)
     return found
 
 

@@ -41,9 +41,11 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
     compared = comparisons(scores, replicas(recipe, scores), seed)
     return {
         "name": recipe.get("name", ""),
-        "command": f"hornbook run {recipe.get('name', '')}",
+        "rehearses": recipe.get("rehearses", ""),
+        "command": _command(recipe),
         "seed": recipe.get("seed", 0),
         "teacher": recipe.get("teacher", ""),
+        "revisions": {name: sha for m in manifests.values() for name, sha in m.get("revisions", {}).items()},
         "versions": _versions(),
         "machine": {"system": platform.platform(terse=True), "processors": os.cpu_count()},
         "steps": {key: _step(folder, manifests[key]) for key, folder in folders.items()},
@@ -60,7 +62,7 @@ def results(recipe: Mapping[str, Any], folders: Folders, seed: int) -> dict[str,
         "mixes": mixes(recipe, folders),
         "models": models,
         "comparisons": compared,
-        "headline": headline(models, compared),
+        "headline": _rehearsed(recipe, folders) or headline(models, compared),
         "proof": next((score["proof"] for score in scores.values()), {}),
         "sampling": next((score["sampling"] for score in scores.values()), {}),
         "paper": {"source": SOURCE, "humaneval_pass_at_1_percent": PAPER, "names": NAMES},
@@ -73,6 +75,20 @@ def losses(folder: Path) -> list[dict[str, float]]:
     path = folder / "metrics.jsonl"
     rows = [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
     return [row for _, row in sorted({row["step"]: row for row in rows}.items())]
+
+
+def _rehearsed(recipe: Mapping[str, Any], folders: Folders) -> dict[str, Any]:
+    """What takes the headline's place in a rehearsal; nothing in a run that means what it says."""
+    if not recipe.get("rehearses"):
+        return {}
+    worked = "not all of it worked here" if set_aside(folders) else "every step worked here"
+    answer = f"A rehearsal of {recipe['rehearses']}: {worked}, and its numbers mean nothing"
+    return {"answer": answer, "on": None, "rivals": 0}
+
+
+def _command(recipe: Mapping[str, Any]) -> str:
+    rehearsed = recipe.get("rehearses")
+    return f"hornbook run {rehearsed} --rehearse" if rehearsed else f"hornbook run {recipe.get('name', '')}"
 
 
 def _versions() -> dict[str, str]:

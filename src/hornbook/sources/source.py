@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,12 +13,15 @@ from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
 from hornbook.core.errors import InputError
+from hornbook.core.hub import moving
 from hornbook.core.places import is_url
 from hornbook.core.records import Document, Drop, Kind
 from hornbook.sources.columns import COLUMNS, Dataset
 from hornbook.text.files import Found
 from hornbook.text.sieve import Limits, refusal
 
+HUB = re.compile(r"hf://(?:(model|dataset|space)s/)?([^/@]+/[^/@]+)(?:@([^/]+))?(?=/|$)")
+"""Kind, name and revision of a repository; buckets have no commits."""
 KEPT_CHARS = 2_000
 """Of a dropped text, this much is kept."""
 
@@ -62,6 +66,9 @@ class Source(Config):
     meta_names: dict[str, str] = Field(default_factory=dict)
     """Key or column -> its name in meta; "licence" is the one that dedup looks at."""
     document_kind: Kind = "code"
+    first_bytes: int = Field(0, ge=0)
+    """Only the first so many bytes, file after file in the order of their names; 0: all. Of a file of records its
+    beginning is read, of a dump too: an answer further on is missing then. Other files are read whole, one at least."""
     posts: Posts = Posts()
 
     @model_validator(mode="after")
@@ -89,6 +96,18 @@ class Source(Config):
         end = 3 if parts[0] in kinds else 2
         pinned = "/".join(parts[:end]) + f"@{self.revision.replace('/', '%2F')}"
         return "hf://" + "/".join([pinned, *parts[end:]])
+
+    @property
+    def revisions(self) -> Mapping[str, str]:
+        """The branch or tag of the Hub that is read, and its commit today."""
+        hub = HUB.match(self.path)
+        return moving(hub[2], hub[3] or self.revision, hub[1] or "model") if hub else {}
+
+    @property
+    def pinned(self) -> Source:
+        """The same at that commit, so that what is read stays the same while it is read."""
+        commits = () if "@" in self.path else self.revisions.values()
+        return next((self.model_copy(update={"revision": commit}) for commit in commits), self)
 
     @property
     def label(self) -> str:

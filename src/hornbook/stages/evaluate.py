@@ -24,6 +24,7 @@ from hornbook.evaluation.emergence import EMERGENCE, count_imports, emergence
 from hornbook.evaluation.evaluator import Drawing, Evaluator, Limits
 from hornbook.evaluation.margins import add_margins, failing_mutants, margins
 from hornbook.evaluation.models import Checkpoint, Model, ModelConfig, Surroundings, identify, open_model
+from hornbook.evaluation.models import revisions as of_model
 from hornbook.evaluation.robustness import growth, robustness
 from hornbook.evaluation.suites import score_suite
 from hornbook.teachers import FailureCap, Forecast, load_prompt
@@ -140,15 +141,24 @@ def identity(config: EvaluateConfig, cache: Path) -> Mapping[str, str]:
     return found
 
 
+def revisions(config: EvaluateConfig) -> Mapping[str, str]:
+    """The branch that a model made elsewhere is taken at, and its commit."""
+    return of_model(config.model) if isinstance(config, OtherModelConfig) else {}
+
+
 def asks(config: EvaluateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """What a grader will be asked, with own solutions in place of answers that are not there yet."""
     if not config.grade:
         return Forecast([])
     grader = _grader(config.grade, None, 0)
-    drawn = [p for name in config.benchmarks for p in grading.draw(load(name), config.grade.problems, seed)]
-    return Forecast(
-        [ask for p in drawn for ask in grader.asks(p, p.solution)], "own solutions stand for answers"
-    )
+    suites = [load(name) for name in config.benchmarks]
+    guess = "own solutions stand for answers"
+    if config.heldout_problems and HELDOUT in inputs:
+        suites.append(heldout_problems(inputs[HELDOUT], config.heldout_problems, seed, "evaluate"))
+    elif config.heldout_problems:
+        guess += "; those to held-out exercises, which are not there yet, come on top"
+    drawn = [problem for suite in suites for problem in grading.draw(suite, config.grade.problems, seed)]
+    return Forecast([ask for problem in drawn for ask in grader.asks(problem, problem.solution)], guess)
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:

@@ -17,8 +17,13 @@ from hornbook.filtering.table import to_table
 
 
 def identity(config: FeaturesConfig, _cache: Path) -> Mapping[str, str]:
-    """The content of the local models among the features."""
+    """The content of the local models among the features, and what the branches of others stand for."""
     return features.identity(config.features)
+
+
+def revisions(config: FeaturesConfig) -> Mapping[str, str]:
+    """The branches that models are read at, and their commits."""
+    return features.revisions(config.features)
 
 
 @dataclass(frozen=True)

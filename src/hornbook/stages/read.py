@@ -25,7 +25,7 @@ from hornbook.core.shards import Counts, add_counts, run_shards, shard_name, wri
 from hornbook.core.tools import Tools
 from hornbook.sources import KINDS, Bounds, Candidate, Source
 from hornbook.sources.files import about
-from hornbook.text.files import files_identity
+from hornbook.text.files import Found, files_identity
 from hornbook.text.packages import owners_of_files, site_folders
 
 OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -68,7 +68,7 @@ def run(config: ReadConfig, inputs: Mapping[str, Path], out: Path, tools: Tools)
     """Read all sources into shards of documents; a file or record that is none is dropped with its reason."""
     candidates = _candidates(config)
     owners = owners_of_files() if any(source.kind == "installed" for source in config.sources) else {}
-    total = sum(candidate.found.size_bytes for candidate in candidates)
+    total = sum(map(_size_bytes, candidates))
     share = min(1.0, config.max_bytes / total) if config.max_bytes and total else 1.0
     jobs = {}
     chosen = _choose(candidates, config, share)
@@ -99,16 +99,34 @@ def identity(config: ReadConfig, cache: Path | None = None) -> Mapping[str, str]
     return hashes
 
 
+def revisions(config: ReadConfig) -> Mapping[str, str]:
+    """The branches of the Hub that are read, and their commits; the fingerprint holds the files' contents instead."""
+    return {place: commit for source in config.sources for place, commit in source.revisions.items()}
+
+
 def _candidates(config: ReadConfig) -> list[Candidate]:
     """Every file of every source, without hornbook's own, in order of source and name."""
     found: list[Candidate] = []
-    for source in config.sources:
+    for source in (written.pinned for written in config.sources):
         files = (f for f in KINDS[source.kind].find(source) if not f.path.startswith(OWN_FOLDER))
         with _reachable(source.path):
-            found.extend(Candidate(source, f) for f in sorted(files, key=lambda f: f.name))
+            found.extend(_first(source, sorted(files, key=lambda f: f.name)))
     if not found:
         raise InputError("read.sources: no file to read in any of them; check the paths and suffixes")
     return found
+
+
+def _first(source: Source, files: list[Found]) -> Iterator[Candidate]:
+    """The files of a source, as far as its `first_bytes` reach; of a file of records, its beginning."""
+    bytes_left = source.first_bytes
+    for place, found in enumerate(files):
+        if not source.first_bytes or found.size_bytes <= bytes_left:
+            yield Candidate(source, found)
+        elif bytes_left and KINDS[source.kind].records:
+            yield Candidate(source, found, share=bytes_left / found.size_bytes)
+        elif not place:
+            yield Candidate(source, found)
+        bytes_left = max(bytes_left - found.size_bytes, 0)
 
 
 @contextmanager
@@ -133,7 +151,7 @@ def _choose(candidates: list[Candidate], config: ReadConfig, share: float) -> li
         if kind.records and not kind.begins:
             chosen.append((place, candidate))
         elif kind.begins and candidate.found.size_bytes >= WHOLE_BYTES:
-            chosen.append((place, replace(candidate, share=share)))
+            chosen.append((place, replace(candidate, share=share * candidate.share)))
         else:
             others.append((place, candidate))
     chosen += _sample(others, config, share)
@@ -147,19 +165,24 @@ def _sample(
 
     A file's place in that order depends on the seed and its name alone: files that come or go move no other.
     """
-    bytes_left = share * sum(candidate.found.size_bytes for _, candidate in files)
+    bytes_left = share * sum(_size_bytes(candidate) for _, candidate in files)
     drawn = sorted((_draw(config.seed, candidate.found.name), place, candidate) for place, candidate in files)
     for draw, place, candidate in drawn:
-        size, begins = candidate.found.size_bytes, KINDS[candidate.source.kind].begins
+        size, begins = _size_bytes(candidate), KINDS[candidate.source.kind].begins
         if begins and not size and draw >= share:
             continue  # nothing of it would ever fill the share
         cost = size if begins else min(size, config.max_document_bytes)
         if cost > bytes_left:
             if begins and bytes_left > 0:
-                yield place, replace(candidate, share=bytes_left / size)
+                yield place, replace(candidate, share=candidate.share * bytes_left / size)
             return
         bytes_left -= cost
         yield place, candidate
+
+
+def _size_bytes(candidate: Candidate) -> int:
+    """Of a file, or of its beginning where only that may be read."""
+    return round(candidate.share * candidate.found.size_bytes)
 
 
 def _draw(seed: int, name: str) -> float:

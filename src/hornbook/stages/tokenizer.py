@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
+from hornbook.core.hub import commit_of, moving
 from hornbook.core.shards import Counts, read_table, shards, write_json
 from hornbook.core.tools import Tools
 
@@ -32,12 +33,18 @@ class TokenizerConfig(Config):
 
 
 def identity(config: TokenizerConfig, _cache: Path) -> Mapping[str, str]:
-    """The content of a local tokenizer."""
+    """The content of a local tokenizer; the commit that the branch of another stands for."""
     path = Path(config.source)
     if not config.source or not path.exists():
-        return {}
+        return revisions(config)
     files = sorted(path.glob("tokenizer*.json")) if path.is_dir() else [path]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def revisions(config: TokenizerConfig) -> Mapping[str, str]:
+    """The branch that a tokenizer is taken at, and its commit."""
+    on_hub = bool(config.source) and not Path(config.source).exists()
+    return moving(config.source, config.revision) if on_hub else {}
 
 
 def run(config: TokenizerConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
@@ -45,7 +52,9 @@ def run(config: TokenizerConfig, inputs: Mapping[str, Path], out: Path, tools: T
     from hornbook.model.tokenizer import load_tokenizer, train_tokenizer
 
     if config.source:
-        tokenizer = load_tokenizer(config.source, config.revision)
+        here = Path(config.source).exists()
+        commit = config.revision if here else commit_of(config.source, config.revision)
+        tokenizer = load_tokenizer(config.source, commit)
         tokenizer.save(out)
         return {"vocabulary": tokenizer.vocabulary}
     parts = {
