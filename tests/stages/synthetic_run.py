@@ -153,7 +153,7 @@ class SyntheticRun:
         write_table(folder / "kept" / "shard-00000.parquet", documents_table(some))
         write_table(folder / "dropped" / "shard-00000.parquet", drops_table(gone))
         if key == "filter":
-            write_json(folder / "quality.json", _quality())
+            write_json(folder / "quality.json", synthetic_quality())
 
     def _trained(self, key: str, tokens: int, floor: float, seconds: float) -> None:
         folder = self._step(
@@ -214,7 +214,7 @@ def _attempt(suite: str, number: int) -> dict[str, str]:
     }
 
 
-def _quality() -> dict[str, Any]:
+def synthetic_quality() -> dict[str, Any]:
     random_ = random.Random(1)
     counts = [round(260 * (1 - abs(n - 8) / 12) ** 2) + random_.randrange(20) for n in range(20)]
     edges = [n / 20 for n in range(21)]
@@ -259,6 +259,7 @@ def _quality() -> dict[str, Any]:
         },
         "against": {
             "share": 0.3,
+            "documents": {"judge": 40, "comment_density": 35},
             "judge": [0.64, 0.62, 0.66],
             "random": [0.58, 0.57, 0.59],
             "comment_density": [0.57, 0.56, 0.59],

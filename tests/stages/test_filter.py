@@ -189,7 +189,40 @@ def test_the_report_has_what_it_tells(inputs: dict[str, Path], tmp_path: Path) -
     assert sum(effects["all"]["topic"].values()) == effects["all"]["bytes"]
     against = quality["against"]
     assert against["judge"][0] > against["random"][0]
+    assert against["documents"]["judge"] == pytest.approx(20 * 0.4, abs=2)
     assert against["share"] == pytest.approx(effects["kept"]["bytes"] / effects["all"]["bytes"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"min_score": 1.0}, r"no document scores 1, the highest score is 0\.\d+: lower min_score"),
+        ({"keep_tokens": 10}, r"the best document alone has \d+ bytes.*raise keep_tokens"),
+    ],
+)
+def test_a_filter_that_would_keep_nothing_stops(
+    rule: dict[str, float], said: str, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(StageError, match=said):
+        _run(FilterConfig(good_share=0.5, trees=30, **rule), inputs, tmp_path / "out", Tools(seed=5))
+    _run(
+        FilterConfig(good_share=0.5, trees=30, stratum_share=0.01, **rule),
+        inputs,
+        tmp_path / "some",
+        Tools(seed=5),
+    )
+    assert read_json(tmp_path / "some" / "quality.json")["effects"]["kept"]["documents"] > 0
+
+
+def test_no_documents_are_said_to_be_none(tmp_path: Path) -> None:
+    write_shard(tmp_path / "documents", shard_name(0), [])
+    with pytest.raises(StageError, match="no documents to choose from"):
+        _run(
+            FilterConfig(score="random", keep_share=0.5),
+            {"documents": tmp_path / "documents"},
+            tmp_path / "out",
+            Tools(),
+        )
 
 
 @pytest.mark.parametrize("score", ["linear", "gradient_boosting"])

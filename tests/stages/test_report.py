@@ -25,7 +25,7 @@ from hornbook.writing.account import account
 from hornbook.writing.coverage import Coverage
 
 sys.path.insert(0, str(Path(__file__).parent))
-from synthetic_run import MODELS, RECIPE, SyntheticRun
+from synthetic_run import MODELS, RECIPE, SyntheticRun, synthetic_quality
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -113,7 +113,8 @@ def test_where_there_is_no_plain_filter_the_page_is_about_the_first(tmp_path: Pa
     run = SyntheticRun(tmp_path / "steps")
     folders = {("filter.own" if key == "filter" else key): folder for key, folder in run.folders.items()}
     quality = read_json(folders["filter.own"] / "quality.json")
-    write_json(folders["filter.own"] / "quality.json", {**quality, "groups": 1, "rule": {"min_score": 0.57}})
+    told = {"groups": 1, "rule": {"min_score": 0.57}, "roc_auc": [0.56, 0.48, 0.64]}
+    write_json(folders["filter.own"] / "quality.json", {**quality, **told})
     report.run(report.ReportConfig(recipe=RECIPE), folders, tmp_path, Tools(seed=7))
     page = (tmp_path / "report.html").read_text()
     assert "The filter <small>filter.own</small>" in page
@@ -121,6 +122,7 @@ def test_where_there_is_no_plain_filter_the_page_is_about_the_first(tmp_path: Pa
     assert "Kept are the documents that score 0.57 or more, and of each topic the best 5%" in page
     assert "Other filters" not in page
     assert "these numbers flatter" in page
+    assert "cannot be told from chance" in page
     assert "learnt without its package" not in page
 
 
@@ -135,9 +137,21 @@ def test_columns_that_mean_nothing_alone_count_as_their_set(made: tuple[dict[str
         ("log_chars", 0.1),
     ]
     assert "the best 30% of the documents" in made[1]
+    assert "cannot be told from chance" not in made[1]
+    rows = judging.mix_rows(_quality_without("random"), "licence")
+    assert rows[-1]["name"] == "4 others"
+    assert rows[-1]["random"] == 0
+    assert sum(row["kept"] for row in rows) == pytest.approx(1)
     assert "learnt without its package, repository or folder (the labels are of 31)" in made[1]
     budget = {"rule": {"keep_tokens": 500_000, "bytes_per_token": 3.0}}
     assert judging.rule(budget) == "the best documents that fit into 500,000 tokens of 3 bytes each"
+
+
+def _quality_without(way: str) -> dict[str, Any]:
+    """The synthetic filter's numbers, where one way of choosing holds nothing."""
+    told = synthetic_quality()
+    told["effects"][way] = {**told["effects"][way], "licence": {}, "topic": {}, "documents": 0, "bytes": 0}
+    return told
 
 
 def test_text_of_records_is_escaped(made: tuple[dict[str, Any], str]) -> None:

@@ -158,7 +158,7 @@ def _importances(judge: Judge, features: Features) -> dict[str, Any]:
 
 
 def against_baselines(judged: Path, share: float, seed: int) -> dict[str, Any]:
-    """The mean label of what each way keeps of the labelled documents, at this share of their bytes.
+    """The mean label of what each way keeps of the labelled documents, at this share of their bytes, and how many.
 
     The judge's scores are out of fold. Each is [value, low, high] over 95% of resamples, and `beats` is the judge's
     less the baseline's, on the same resamples.
@@ -178,6 +178,7 @@ def against_baselines(judged: Path, share: float, seed: int) -> dict[str, Any]:
         "random": interval(lambda i: mean("judge")(i) - float(labels[i].mean()), count, draws),
         "comment_density": interval(lambda i: mean("judge")(i) - mean("comment_density")(i), count, draws),
     }
+    found["documents"] = {name: int(mask.sum()) for name, mask in kept.items()}
     return {"share": share, **found}
 
 

@@ -189,6 +189,7 @@ def mix_rows(quality: Mapping[str, Any], mix: str) -> list[dict[str, Any]]:
         for name in named
     ]
     if len(names) > len(named):
-        rest = {way: 1 - sum(row[way] for row in rows) for way in WAYS}
+        others = names[len(named) :]
+        rest = {way: sum(effects[way][mix].get(name, 0) for name in others) / whole[way] for way in WAYS}
         rows.append({"name": f"{len(names) - len(named)} others", **rest})
     return rows

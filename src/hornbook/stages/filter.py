@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from hornbook.core.errors import StageError
 from hornbook.core.records import Drop, documents
 from hornbook.core.shards import (
     DROPPED,
@@ -28,7 +29,7 @@ from hornbook.core.tools import Tools
 from hornbook.filtering.files import LABELLED, QUALITY, THRESHOLD, TRUST
 from hornbook.filtering.learning import against_baselines
 from hornbook.filtering.settings import ChoiceConfig
-from hornbook.quality.choice import Rule, Threshold, add, choose, keys, random_scores, summary
+from hornbook.quality.choice import Rule, Threshold, add, choose, keys, random_scores, score_of, summary
 
 BASELINES = ("random", "comment_density")
 MIXES = ("topic", "licence")
@@ -52,6 +53,7 @@ def run(config: ChoiceConfig, inputs: Mapping[str, Path], out: Path, tools: Tool
     judged = inputs["judge"]
     columns = _Columns.read(judged, config)
     threshold = choose(columns.keys, columns.sizes, columns.strata, columns.names, config.rule)
+    _refuse_nothing(config, columns, threshold)
     jobs = {  # a shard that could not be scored is missing from here on; that step says so
         path.name: Job(inputs["documents"] / KEPT / path.name, config, judged, out, threshold)
         for path in shards(judged)
@@ -60,6 +62,21 @@ def run(config: ChoiceConfig, inputs: Mapping[str, Path], out: Path, tools: Tool
     write_json(out / THRESHOLD, {"general": threshold.general, "by_stratum": dict(threshold.by_stratum)})
     write_json(out / QUALITY, _quality(config, judged, columns, threshold, out, tools.seed))
     return counts
+
+
+def _refuse_nothing(config: ChoiceConfig, columns: _Columns, threshold: Threshold) -> None:
+    """A filter that keeps nothing would fail far from here, in whatever reads it."""
+    found, best = columns.keys, int(columns.keys.max(initial=0))
+    if not len(found):
+        raise StageError("filter: there are no documents to choose from; look at what dedup dropped")
+    if best >= threshold.general or threshold.by_stratum:
+        return
+    if config.min_score is not None:
+        said = f"no document scores {config.min_score:g}, the highest score is {score_of(best):.3f}: lower min_score"
+    else:
+        size = int(columns.sizes[found.argmax()])
+        said = f"the best document alone has {size:,} bytes, more than keep_tokens allow: raise keep_tokens"
+    raise StageError(f"filter: nothing would be kept; {said}")
 
 
 @dataclass(frozen=True)

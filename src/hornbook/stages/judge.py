@@ -33,6 +33,9 @@ from hornbook.quality.forest import Judge, Scores
 from hornbook.text.statistics import comment_density
 from hornbook.text.topics import origin, topic
 
+CHANCE = 0.5
+"""The ROC AUC of scores that say nothing."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -55,6 +58,8 @@ def run(config: JudgeConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
     if not (out / TRUST).exists():
         known = labelled(inputs["labels"], config, measured) if measured else None
         told = learn(config, known, out, tools) if known else {"features": []}
+        if known:
+            tools.progress.say(f"  {_in_short(told)}")
         write_json(out / TRUST, {"score": config.score, **told})
     paths = shards(inputs["documents"])
     if measured:  # a shard that could not be measured is missing from here on; that step says so
@@ -62,6 +67,15 @@ def run(config: JudgeConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
     jobs = {path.name: Job(path, config, out, measured, tools.seed) for path in paths}
     counts = run_shards("score", _score_shard, jobs, out, tools)
     return add_counts([counts, {"labels": read_json(out / TRUST)["labels"]} if measured else {}])
+
+
+def _in_short(told: Mapping[str, Any]) -> str:
+    """How far the scores are right, in a line."""
+    value, low, high = told["roc_auc"]
+    if value is None:
+        return "how far the scores are right cannot be told: too few labels"
+    line = f"ROC AUC out of fold {value:.2f} [{low:.2f}, {high:.2f}]"
+    return line if low > CHANCE else f"{line}: on these labels no better than chance; more labels may tell"
 
 
 def _score_shard(job: Job) -> Counts:
