@@ -146,7 +146,11 @@ def _cluster_lines(cluster: list[Mapping[str, Any]]) -> list[str]:
         return ["", "   copies: none were found"]
     lines = ["", f"   copies: kept instead of {len(cluster)} others:"]
     lines += [
-        f"   {row['similarity']:.2f}  {row['source']}  ({row['reason'].replace('_', ' ')})"
+        f"   {row['similarity']:.2f}  {row['source']}  ({row['reason'].replace('_', ' ')}{_kept_because(row)})"
         for row in cluster[:10]
     ]
     return lines + (["   …"] if len(cluster) > 10 else [])
+
+
+def _kept_because(row: Mapping[str, Any]) -> str:
+    return f"; this one {row['kept_because']}" if row["kept_because"] else ""

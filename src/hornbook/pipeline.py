@@ -215,7 +215,7 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "read": Stage(read.run, version=3, identity=read.identity, revisions=read.revisions),
-    "dedup": Stage(dedup.run, version=2),
+    "dedup": Stage(dedup.run, version=3),
     "annotate": Stage(annotate.run, version=3, identity=annotate.identity, asks=annotate.asks),
     "features": Stage(features.run, version=2, identity=features.identity, revisions=features.revisions),
     "judge": Stage(judge.run, version=2),

@@ -54,6 +54,7 @@ def test_files_of_copied_functions_go_and_say_where_they_stand(tmp_path: Path) -
         "100% of its functions' text stands in other documents, most of it in all.py (id "
     )
     rows = read_table(tmp_path / "out" / "clusters.parquet").to_pylist()
+    assert all((row["kept_because"] == "") == (row["reason"] == "copied_functions") for row in rows)
     assert {(row["source"], row["kept_source"], row["reason"]) for row in rows} == {
         ("method.py", "all.py", "copied_functions"),
         ("three_of_them.py", "all.py", "copied_functions"),

@@ -47,6 +47,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
             "source": "p9/copy.py",
             "reason": "near_copy",
             "similarity": 0.91,
+            "kept_because": "is longer",
         }
     ]
     pq.write_table(pa.Table.from_pylist(clusters), root / "documents" / "clusters.parquet")
@@ -119,7 +120,7 @@ def test_an_explanation_cannot_move_the_cursor(places: Places) -> None:
     assert said.count("because: clear") == 7  # its own, judged again, and of five neighbours
     assert "    1  good  p" in said
     assert "judged again (reworded)" in said
-    assert "p9/copy.py" in said
+    assert "p9/copy.py  (near copy; this one is longer)" in said
 
 
 def test_a_plain_baseline_says_what_it_can(places: Places, tmp_path: Path) -> None:

@@ -90,16 +90,28 @@ def test_a_drop_names_the_kept_one_and_how_alike_they_are(tmp_path: Path) -> Non
     dedup(dataset(tmp_path / "in", documents), tmp_path / "out", keep="first")
     gone = dropped(tmp_path / "out")
     alike = true_jaccard(text(1), near)
-    assert gone["c.py"] == ("near_copy", f"copy of a.py (id {documents[0].id}), similarity {alike:.3f}")
-    assert gone["d.py"] == ("exact_copy", f"copy of b.py (id {documents[1].id}), similarity 1.000")
+    first = "kept is the one that was read first"
+    said = f"copy of a.py (id {documents[0].id}), similarity {alike:.3f}; {first}"
+    assert gone["c.py"] == ("near_copy", said)
+    said = f"copy of b.py (id {documents[1].id}), similarity 1.000; {first}"
+    assert gone["d.py"] == ("exact_copy", said)
     clusters = read_table(tmp_path / "out" / "clusters.parquet").to_pylist()
     assert [(row["kept_source"], row["source"]) for row in clusters] == [("a.py", "c.py"), ("b.py", "d.py")]
     facts = orjson.loads((tmp_path / "out" / "dedup.json").read_bytes())
     assert (facts["clusters"], facts["largest_cluster"], facts["true_pairs"]) == (2, 2, 1)
 
 
-@pytest.mark.parametrize(("keep", "winner"), [("first", "a"), ("longest", "b"), ("licensed-longest", "c")])
-def test_the_rule_says_which_member_stays(tmp_path: Path, keep: str, winner: str) -> None:
+@pytest.mark.parametrize(
+    ("keep", "winner", "because"),
+    [
+        ("first", "a", {"b": "was read first", "c": "was read first"}),
+        ("longest", "b", {"a": "is longer", "c": "is longer"}),
+        ("licensed-longest", "c", {"a": "has a licence", "b": "has a licence"}),
+    ],
+)
+def test_the_rule_says_which_member_stays_and_why(
+    tmp_path: Path, keep: str, winner: str, because: dict[str, str]
+) -> None:
     documents = [
         doc(text(1), "a", licence=""),
         doc(text(1) + " more", "b", licence=""),
@@ -108,6 +120,24 @@ def test_the_rule_says_which_member_stays(tmp_path: Path, keep: str, winner: str
     ]
     dedup(dataset(tmp_path / "in", documents, per_shard=1), tmp_path / "out", keep=keep)
     assert kept(tmp_path / "out") == sorted([winner, "other"])
+    rows = read_table(tmp_path / "out" / "clusters.parquet").to_pylist()
+    assert {row["source"]: row["kept_because"] for row in rows} == because
+    assert all(because[source] in detail for source, (_, detail) in dropped(tmp_path / "out").items())
+
+
+def test_the_reason_holds_for_the_one_that_is_really_kept(tmp_path: Path) -> None:
+    """An exact copy may lose to its own twin by order, and the twin to a near copy by its licence."""
+    near = edited(text(1), 3, seed=1)
+    documents = [
+        doc(near, "twin", licence=""),
+        doc(near, "gone", licence=""),
+        doc(text(1), "a", licence="MIT"),
+    ]
+    dedup(dataset(tmp_path / "in", documents), tmp_path / "out")
+    rows = read_table(tmp_path / "out" / "clusters.parquet").to_pylist()
+    assert {row["source"]: row["kept_because"] for row in rows} == dict.fromkeys(
+        ("twin", "gone"), "has a licence"
+    )
 
 
 def test_an_exact_copy_of_a_near_copy_points_at_what_is_really_kept(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from hornbook.copies.pairs import EXACT_GONE, Step, similarities
-from hornbook.copies.rule import Facts, keepers
+from hornbook.copies.rule import KEEP, Facts, keepers
 from hornbook.copies.shuffle import Shuffle, by_hash
 from hornbook.copies.sketch import ROW_BITS, Corpus
 from hornbook.core.shards import read_table
@@ -50,40 +50,45 @@ def add_facts(step: Step) -> None:
 
 
 def choose(step: Step) -> None:
-    """Part of the clusters -> (document, kept, similarity) of near copies, by document."""
+    """Part of the clusters -> (document, kept, won, similarity) of near copies, by document."""
     rule, corpus, part = step
     root, document, chars, licensed = corpus.shuffle(MEMBERS).column(
         part, "root", "document", "chars", "licensed"
     )
     facts: Facts = {"document": document, "chars": chars, "licensed": licensed.astype(bool)}
-    gone, kept = keepers(rule.keep, root, facts)
-    columns = {"document": gone, "kept": kept, "similarity": similarities(corpus, gone, kept)}
-    corpus.shuffle(NEAR).put(f"{part:06d}", corpus.part_of(gone), columns)
+    gone = keepers(rule.keep, root, facts)
+    columns = {**gone, "similarity": similarities(corpus, gone["document"], gone["kept"])}
+    corpus.shuffle(NEAR).put(f"{part:06d}", corpus.part_of(gone["document"]), columns)
 
 
 def exact_by_kept(step: Step) -> None:
     """Part of the exact copies -> the same rows, by the document that they are copies of."""
     _, corpus, part = step
-    document, kept = corpus.shuffle(EXACT_GONE).column(part, "document", "kept")
-    columns = {"document": document, "kept": kept}
+    document, kept, won = corpus.shuffle(EXACT_GONE).column(part, "document", "kept", "won")
+    columns = {"document": document, "kept": kept, "won": won}
     corpus.shuffle(EXACT_BY_KEPT).put(f"{part:06d}", corpus.part_of(kept), columns)
 
 
 def decide(step: Step) -> None:
     """Near copies, and exact copies resolved through them: all point at what is kept in the end, and are put by it."""
     _, corpus, part = step
-    near, onward, similarity = corpus.shuffle(NEAR).column(part, "document", "kept", "similarity")
+    near, onward, beaten, similarity = corpus.shuffle(NEAR).column(
+        part, "document", "kept", "won", "similarity"
+    )
     order = np.argsort(near)
-    near, onward, similarity = near[order], onward[order], similarity[order].astype(np.float64)
-    exact, kept = corpus.shuffle(EXACT_BY_KEPT).column(part, "document", "kept")
+    near, onward, beaten = near[order], onward[order], beaten[order]
+    similarity = similarity[order].astype(np.float64)
+    exact, kept, won = corpus.shuffle(EXACT_BY_KEPT).column(part, "document", "kept", "won")
     alike = np.ones(len(exact))
     if len(near):
         place = np.minimum(np.searchsorted(near, kept), len(near) - 1)
         moved = near[place] == kept
         kept, alike = np.where(moved, onward[place], kept), np.where(moved, similarity[place], 1.0)
+        won = np.where(moved, np.minimum(won, beaten[place]), won)  # keys are compared in their order
     columns = {
         "document": np.concatenate([exact, near]),
         "kept": np.concatenate([kept, onward]),
+        "won": np.concatenate([won, beaten]).astype(np.int8),
         "similarity": np.concatenate([alike, similarity]),
         "reason": np.repeat(np.array([0, 1], np.int8), [len(exact), len(near)]),
     }
@@ -122,18 +127,25 @@ def _with_names(corpus: Corpus, table: pa.Table, column: str, names: tuple[str, 
     return table.append_column(names[0], ids["id"]).append_column(names[1], ids["source"])
 
 
-def clusters(corpus: Corpus) -> Iterator[pa.Table]:
-    """Rows (kept_id, kept_source, id, source, reason, similarity, kept), a cluster's together, a part at a time."""
+def clusters(keep: str, corpus: Corpus) -> Iterator[pa.Table]:
+    """Rows of clusters.parquet with column kept, a cluster's together, a part at a time."""
     for part in range(corpus.parts):
         table = corpus.shuffle(CLUSTERS).get(part)
         if table.num_rows:
             table = table.sort_by([("kept", "ascending"), ("document", "ascending")])
             reasons = pa.array([REASONS[reason] for reason in table["reason"].to_pylist()])
+            because = pa.array([_because(keep, won) for won in table["won"].to_pylist()])
             names = ["kept_id", "kept_source", "id", "source", "similarity", "kept"]
-            yield table.select(names).add_column(4, "reason", reasons)
+            found = table.select(names).append_column("reason", reasons)
+            yield found.append_column("kept_because", because)
 
 
-def gone_from(corpus: Corpus, shard: int) -> dict[int, tuple[str, str]]:
+def _because(keep: str, won: int) -> str:
+    """What the kept one does better; empty where it is not the only one that was compared."""
+    return KEEP[keep].because[won] if won >= 0 else ""
+
+
+def gone_from(keep: str, corpus: Corpus, shard: int) -> dict[int, tuple[str, str]]:
     """Row -> (reason, detail) of the documents of a shard that go."""
     table = corpus.shuffle(NAMED).get(corpus.part_of_shard(shard))
     if not table.num_rows:
@@ -141,7 +153,8 @@ def gone_from(corpus: Corpus, shard: int) -> dict[int, tuple[str, str]]:
     here = table["document"].to_numpy() >> ROW_BITS == shard
     found = {}
     for row in table.filter(pa.array(here)).to_pylist():
-        said = f"copy of {row['kept_source']} (id {row['kept_id']}), similarity {row['similarity']:.3f}"
+        said = f"copy of {row['kept_source']} (id {row['kept_id']}), similarity {row['similarity']:.3f}; "
+        said += f"kept is the one that {_because(keep, row['won'])}"
         if row["reason"] == REASONS.index("copied_functions"):
             share = f"{row['similarity']:.0%} of its functions' text stands in other documents"
             said = f"{share}, most of it in {row['kept_source']} (id {row['kept_id']})"

@@ -98,6 +98,7 @@ def judge_functions(step: Step) -> None:
     columns = {
         "document": np.array([d for d, _, _ in gone], np.int64),
         "kept": stays,
+        "won": np.full(len(gone), -1, np.int8),
         "similarity": np.array([s for *_, s in gone], np.float64),
         "reason": np.full(len(gone), REASONS.index("copied_functions"), np.int8),
     }

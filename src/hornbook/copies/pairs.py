@@ -38,15 +38,14 @@ def scatter_exact(step: Step) -> None:
 
 
 def find_exact(step: Step) -> None:
-    """Part of the hashes -> (document, kept) of exact copies, by document."""
+    """Part of the hashes -> (document, kept, won) of exact copies, by document."""
     rule, corpus, part = step
     exact, document, chars, licensed = corpus.shuffle(EXACT).column(
         part, "exact", "document", "chars", "licensed"
     )
     facts: Facts = {"document": document, "chars": chars, "licensed": licensed.astype(bool)}
-    gone, kept = keepers(rule.keep, exact, facts)
-    columns = {"document": gone, "kept": kept}
-    corpus.shuffle(EXACT_GONE).put(f"{part:06d}", corpus.part_of(gone), columns)
+    gone = keepers(rule.keep, exact, facts)
+    corpus.shuffle(EXACT_GONE).put(f"{part:06d}", corpus.part_of(gone["document"]), gone)
 
 
 def scatter_bands(step: Step) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hornbook.copies.shuffle import Numbers, groups
+from hornbook.copies.shuffle import groups
 from hornbook.core.config import Config
 from hornbook.text.minhash import choose_bands
 
@@ -45,30 +45,40 @@ class Rule(Config):
 Facts = dict[str, NDArray[Any]]
 """Columns document, chars, licensed."""
 
+LICENSED, LONGER, READ_FIRST = "has a licence", "is longer", "was read first"
+
 
 class Preference(NamedTuple):
-    """Which member of a cluster stays: the one that sorts first by these keys; and the same in words."""
+    """Which member of a cluster stays: the one that sorts first by these keys; the same in words, and key by key."""
 
     keys: Callable[[Facts], tuple[NDArray[Any], ...]]
     words: str
+    because: tuple[str, ...]
+    """What the one that stays does better than another, by the first key in which they differ."""
 
 
 KEEP: dict[str, Preference] = {
-    "first": Preference(lambda facts: (facts["document"],), "the first read"),
+    "first": Preference(lambda facts: (facts["document"],), "the first read", (READ_FIRST,)),
     "longest": Preference(
-        lambda facts: (-facts["chars"], facts["document"]), "the longest, then the first read"
+        lambda facts: (-facts["chars"], facts["document"]),
+        "the longest, then the first read",
+        (LONGER, READ_FIRST),
     ),
     "licensed-longest": Preference(
         lambda facts: (~facts["licensed"], -facts["chars"], facts["document"]),
         "one with a licence before others, then the longest, then the first read",
+        (LICENSED, LONGER, READ_FIRST),
     ),
 }
 
 
-def keepers(keep: str, group: NDArray[Any], facts: Facts) -> tuple[Numbers, Numbers]:
-    """(document, kept) for every member of a group that is not the one kept."""
-    order = np.lexsort((*reversed(KEEP[keep].keys(facts)), group))
-    document = facts["document"][order]
+def keepers(keep: str, group: NDArray[Any], facts: Facts) -> Facts:
+    """Columns document, kept and won (by which key, see `because`) of every member of a group that is not kept."""
+    keys = KEEP[keep].keys(facts)
+    order = np.lexsort((*reversed(keys), group))
     begins, run = groups(group[order])
-    kept = document[begins][run]
-    return document[document != kept], kept[document != kept]
+    first = order[begins][run]
+    won = np.stack([key[order] != key[first] for key in keys]).argmax(axis=0).astype(np.int8)
+    gone = order != first
+    columns = {"document": facts["document"][order], "kept": facts["document"][first], "won": won}
+    return {name: values[gone] for name, values in columns.items()}

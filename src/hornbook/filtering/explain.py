@@ -22,6 +22,7 @@ from hornbook.quality.features import Features
 from hornbook.quality.forest import Judge
 
 CLUSTERS = "clusters.parquet"
+CLUSTER_COLUMNS = ("id", "source", "reason", "similarity", "kept_because")
 SHOWN = 8
 NEAREST = 5
 
@@ -156,7 +157,5 @@ def _cluster(folder: Path, id_: str) -> list[dict[str, Any]]:
     path = folder / CLUSTERS
     if not path.is_file():
         return []
-    table = pq.read_table(
-        path, columns=["id", "source", "reason", "similarity"], filters=[("kept_id", "=", id_)]
-    )
-    return [dict(row) for row in table.to_pylist()]
+    rows = pq.read_table(path, filters=[("kept_id", "=", id_)]).to_pylist()
+    return [{name: row.get(name) for name in CLUSTER_COLUMNS} for row in rows]

@@ -37,7 +37,10 @@ def _clusters(path: Path) -> list[dict[str, Any]]:
         {
             "kept": kept,
             "size": len(gone) + 1,
-            "gone": [{k: row[k] for k in ("source", "reason", "similarity")} for row in gone[:SHOWN_MEMBERS]],
+            "gone": [
+                {k: row[k] for k in ("source", "reason", "similarity", "kept_because")}
+                for row in gone[:SHOWN_MEMBERS]
+            ],
         }
         for kept, gone in largest
     ]

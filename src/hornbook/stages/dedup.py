@@ -36,6 +36,7 @@ CLUSTERS_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("reason", pa.string()),
         ("similarity", pa.float64()),
+        ("kept_because", pa.string()),
     ]
 )
 
@@ -66,9 +67,9 @@ def run(config: DedupConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
             labels = components(corpus.shuffle(pairs.EDGES), true, corpus.work / "components", tools.workers)
             _choose(corpus, each, labels)
         _decide(config, corpus, each)
-    facts = {**_facts(config, candidates, true), **_write_clusters(corpus, out / "clusters.parquet")}
+    facts = {**_facts(config, candidates, true), **_write_clusters(config, corpus, out / "clusters.parquet")}
     write_json(out / "dedup.json", facts)
-    jobs = {path.name: (corpus, shard, out) for shard, path in enumerate(corpus.shards)}
+    jobs = {path.name: (config.keep, corpus, shard, out) for shard, path in enumerate(corpus.shards)}
     counts = run_shards("dedup", _write, jobs, out, tools)
     shutil.rmtree(corpus.work)
     return {**counts, "candidate_pairs": candidates, "clusters": facts["clusters"]}
@@ -138,12 +139,12 @@ def _facts(config: DedupConfig, candidates: int, true: int) -> dict[str, Any]:
     }
 
 
-def _write_clusters(corpus: Corpus, path: Path) -> dict[str, int]:
+def _write_clusters(config: DedupConfig, corpus: Corpus, path: Path) -> dict[str, int]:
     """Write the clusters a part at a time; how many there are, and how large the largest is, the kept one included."""
     count = largest = 0
     partial = path.with_name(f".{path.name}.partial")
     with pq.ParquetWriter(partial, CLUSTERS_SCHEMA, compression="zstd") as writer:
-        for table in by_cluster.clusters(corpus):
+        for table in by_cluster.clusters(config.keep, corpus):
             sizes = np.unique(table["kept"].to_numpy(), return_counts=True)[1]
             count, largest = count + len(sizes), max(largest, int(sizes.max()) + 1)
             writer.write_table(table.select(CLUSTERS_SCHEMA.names).cast(CLUSTERS_SCHEMA))
@@ -151,9 +152,9 @@ def _write_clusters(corpus: Corpus, path: Path) -> dict[str, int]:
     return {"clusters": count, "largest_cluster": largest}
 
 
-def _write(job: tuple[Corpus, int, Path]) -> Counts:
-    corpus, shard, out = job
-    path, gone = corpus.shards[shard], by_cluster.gone_from(corpus, shard)
+def _write(job: tuple[str, Corpus, int, Path]) -> Counts:
+    keep, corpus, shard, out = job
+    path, gone = corpus.shards[shard], by_cluster.gone_from(keep, corpus, shard)
     if not gone:
         return write_shard(out, path.name, path)
     table = read_table(path)
