@@ -150,9 +150,9 @@ def _print_costs(asking: list[Cost]) -> None:
     print(
         "Tokens and money are for what is not cached; answers count as long as they may be until ten are cached."
     )
-    for cost in asking:
-        if cost.guess:
-            print(f"{cost.step} is a guess: {cost.guess}")
+    for guess in dict.fromkeys(cost.guess for cost in asking if cost.guess):
+        guessed = [cost.step for cost in asking if cost.guess == guess]
+        print(f"A guess, {', '.join(guessed)}: {guess}")
 
 
 def _print_trainings(training: list[Training]) -> None:

@@ -100,6 +100,11 @@ def shards(folder: Path, part: str = KEPT) -> list[Path]:
     return sorted((folder / part).glob("shard-*.parquet"))
 
 
+def count_rows(folder: Path, part: str = KEPT) -> int:
+    """How many records a dataset has, by the ends of its files alone."""
+    return sum(pq.read_metadata(path).num_rows for path in shards(folder, part))
+
+
 def read_documents(folder: Path, part: str = KEPT) -> Iterator[Document]:
     """Every document of a dataset, one shard in memory at a time."""
     for path in shards(folder, part):

@@ -6,7 +6,7 @@ import hashlib
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -267,31 +267,51 @@ def draw_sample(folder: Path, size: int, seed: int) -> list[Document]:
     All documents are put in order by package (or first folder), length in powers of two and a seeded hash, and
     every n-th is taken: each stratum is drawn from in proportion to its size.
     """
-    places = sorted(
-        (origin(source, orjson.loads(meta)), length.bit_length(), _hash(seed, id_), number, row)
-        for number, shard in enumerate(shards(folder))
-        for row, (id_, source, meta, length) in enumerate(_heads(shard))
-    )
-    size = min(size, len(places))
+    paths = shards(folder)
+    order = _in_order(paths, seed)
+    size = min(size, len(order))
     first = random.Random(f"{seed}:annotate").random()
-    taken = [places[int((n + first) * len(places) / size)] for n in range(size)]
+    places = [int((n + first) * len(order) / size) for n in range(size)]
+    taken = order.take(pa.array(places, pa.int64()))
     rows: dict[int, list[int]] = {}
-    for *_, number, row in taken:
+    for number, row in zip(taken["shard"].to_pylist(), taken["row"].to_pylist(), strict=True):
         rows.setdefault(number, []).append(row)
     return [
         document
-        for number, shard in enumerate(shards(folder))
-        if number in rows
-        for document in documents(read_table(shard, SCHEMA.names).take(sorted(rows[number])))
+        for number in sorted(rows)
+        for document in documents(read_table(paths[number], SCHEMA.names).take(sorted(rows[number])))
     ]
 
 
-def _heads(shard: Path) -> Iterator[tuple[str, str, str, int]]:
-    table = read_table(shard, ["id", "source", "meta", "text"])
-    lengths = pc.utf8_length(table["text"])
-    columns = (table["id"], table["source"], table["meta"], lengths)
-    return zip(*(column.to_pylist() for column in columns), strict=True)
+def _in_order(paths: Sequence[Path], seed: int) -> pa.Table:
+    """Shard and row of all documents, in order of their strata; in memory, some 130 bytes of each."""
+    schema = pa.schema(
+        [
+            ("origin", pa.string()),
+            ("bits", pa.int8()),
+            ("hash", pa.uint64()),
+            ("shard", pa.int32()),
+            ("row", pa.int32()),
+        ]
+    )
+    parts = [pa.table(_strata(path, number, seed), schema) for number, path in enumerate(paths)]
+    table = pa.concat_tables(parts) if parts else schema.empty_table()
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in schema.names])
+    return table.select(["shard", "row"]).take(order)
 
 
-def _hash(seed: int, id_: str) -> str:
-    return hashlib.sha256(f"{seed}:{id_}".encode()).hexdigest()
+def _strata(path: Path, number: int, seed: int) -> dict[str, Any]:
+    """What a shard's documents are put in order by."""
+    table = read_table(path, ["id", "source", "meta", "text"])
+    about = zip(table["source"].to_pylist(), table["meta"].to_pylist(), strict=True)
+    return {
+        "origin": [origin(source, orjson.loads(meta)) for source, meta in about],
+        "bits": [length.bit_length() for length in pc.utf8_length(table["text"]).to_pylist()],
+        "hash": [_hash(seed, id_) for id_ in table["id"].to_pylist()],
+        "shard": [number] * len(table),
+        "row": range(len(table)),
+    }
+
+
+def _hash(seed: int, id_: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{id_}".encode()).digest()[:8], "big")

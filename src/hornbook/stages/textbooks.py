@@ -15,15 +15,16 @@ from pydantic import Field
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
 from hornbook.core.progress import Bar
-from hornbook.core.shards import Counts, add_counts, read_json, shard_name, write_json
+from hornbook.core.shards import Counts, add_counts, count_rows, read_json, shard_name, write_json
 from hornbook.core.tools import Tools
+from hornbook.core.workers import Workers
 from hornbook.curriculum import Cell, Curriculum, Topic, Trait, load_curriculum
 from hornbook.teachers import Ask, FailureCap, Forecast, Prompt, load_prompt
 from hornbook.writing.account import account
 from hornbook.writing.books import Book, Plan, subjects
 from hornbook.writing.coverage import Coverage, filled
 from hornbook.writing.desk import Desk, Sampling, open_desk
-from hornbook.writing.grounding import Real, draw_functions
+from hornbook.writing.grounding import Draw, Real, draw_functions
 from hornbook.writing.page import Judged, Rules
 from hornbook.writing.shelf import Distance, Shelf
 
@@ -31,6 +32,8 @@ PLAIN = "plain"
 """Folder of the control: pages asked for without topic and reader. No mix reads it."""
 TRAITS = ("area", "chapter", "audience", "style", "length", "words")
 FUNCTION_CHARS = (250, 1_800)
+QUICK_DOCUMENTS = 20_000
+"""Of more, a plan does not look for functions."""
 GROUNDED = "grounded"
 """Area of the pages that explain a real function."""
 Writing = Coroutine[Any, Any, list[Judged]]
@@ -129,7 +132,9 @@ def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Fore
     """What will be asked if every page yields something; stand-ins where that depends on answers or documents."""
     questions = _Questions(config, seed)
     coverage = Coverage(questions.curriculum, seed, config.stop_after)
-    real = questions.functions(inputs["documents"]) if "documents" in inputs else questions.stand_ins()
+    folder = inputs.get("documents")
+    is_quick = folder is not None and count_rows(folder) <= QUICK_DOCUMENTS
+    real = questions.functions(folder) if is_quick else questions.stand_ins()
     found: list[Ask] = []
     for _, numbers in _parts(config.pages, config.pages_a_round):
         cells = questions.plan(coverage, numbers, real)
@@ -138,7 +143,8 @@ def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Fore
     found += [questions.plain(number) for number in range(config.plain_pages)]
     reasons = {
         "cells are chosen by what earlier rounds yield": config.pages > 2 * config.pages_a_round,
-        "there are no documents yet": config.grounded_share > 0 and "documents" not in inputs,
+        "there are no documents yet": config.grounded_share > 0 and folder is None,
+        "drawing functions of so many documents takes long": folder is not None and not is_quick,
         "what books ask depends on their outlines": config.books.count > 0,
     }
     return Forecast(found, "; ".join(reason for reason, holds in reasons.items() if holds))
@@ -156,11 +162,12 @@ def run(config: TextbooksConfig, inputs: Mapping[str, Path], out: Path, tools: T
         raise StageError("textbooks: a teacher and a sandbox are needed; name a teacher in the recipe")
     work = _Work(config, out, tools.seed)
     pages = config.pages + config.plain_pages + config.books.count
+    real = work.questions.functions(inputs.get("documents"), tools.workers)
     with (
         open_desk(tools, config.page_cpu_seconds) as desk,
         tools.progress.bar("writing", pages, "pages") as bar,
     ):
-        work.write_pages(desk, bar, inputs.get("documents"))
+        work.write_pages(desk, bar, real)
         work.write_books(desk, bar)
         work.write_plain(desk, bar)
     counts = add_counts(map(read_json, sorted((out / "counts").glob("shard-*.json"))))
@@ -220,12 +227,12 @@ class _Questions:
         wanted = enumerate(subjects(self.whole, books.count, self.seed))
         return [Book(plan, subject, number, self.seed) for number, subject in wanted]
 
-    def functions(self, folder: Path | None) -> dict[int, Real]:
+    def functions(self, folder: Path | None, workers: Workers | None = None) -> dict[int, Real]:
         """The number of each grounded page, and the function of the corpus that it explains."""
         numbers = self._grounded()
         if not numbers or folder is None:
             return {}
-        found = draw_functions(folder, len(numbers), self.seed, FUNCTION_CHARS)
+        found = draw_functions(folder, Draw(len(numbers), self.seed, FUNCTION_CHARS), workers)
         if not found:
             raise StageError(
                 "textbooks: no documented function of the filtered corpus stands on its own, so no page can be "
@@ -266,9 +273,8 @@ class _Work:
         distance = Distance(config.near_duplicate, config.min_new_share)
         return Shelf(out, rules, distance, pages * config.max_answer_tokens)
 
-    def write_pages(self, desk: Desk, bar: Bar, documents: Path | None) -> None:
+    def write_pages(self, desk: Desk, bar: Bar, real: Mapping[int, Real]) -> None:
         """The pages, round by round; a round is planned when the one before the last is settled."""
-        real = self.questions.functions(documents)
         rounds: deque[tuple[str, Mapping[int, Cell], Started]] = deque()
         for name, numbers in _parts(self.config.pages, self.config.pages_a_round):
             if len(rounds) > 1:
