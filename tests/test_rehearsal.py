@@ -68,7 +68,6 @@ def test_nothing_that_is_left_of_phi_1_takes_hours() -> None:
         "read.sources.0.first_bytes",
         "read.sources.1.first_bytes",
         "annotate.excerpt_chars",
-        "filter.excerpt_chars",
         "filter.keep_tokens",
         "tokenizer.vocabulary",
         "tokenizer.sample_bytes",

@@ -155,7 +155,7 @@ class Recipe(Config):
             for arm in config.arms:
                 if arm not in self.arms:
                     raise ValueError(
-                        f"{key}.features names the arm {arm!r}; the arms are {', '.join(sorted(self.arms))}"
+                        f"{key}.features names the arm {arm!r}; the arms are {', '.join(sorted(self.arms)) or 'none'}"
                     )
                 late = sorted(self.late & self.mixes[self.arms[arm].mix].parts.keys())
                 if late:
@@ -280,11 +280,12 @@ def _in_order(made: list[Step]) -> list[Step]:
 def _curation(recipe: Recipe) -> list[Step]:
     """From files to datasets that no benchmark problem is left in."""
     seed, teacher = recipe.seed, recipe.teacher
+    shown = recipe.annotate.excerpt_chars if recipe.annotate else 0
     wanted = [
         ("read", recipe.read, {}, ""),
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
-        *((*made, "") for made in laid_out(recipe.all_filters)),
+        *((*made, "") for made in laid_out(recipe.all_filters, shown)),
         ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
     ]
     made = [Step(key, config, inputs, seed, asks) for key, config, inputs, asks in wanted if config]

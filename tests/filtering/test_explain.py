@@ -64,7 +64,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     write_shard(root / "again", shard_name(0), labels.slice(0, 5))
     inputs = {"documents": root / "documents", "labels": root / "labels", "features": root / "features"}
     assert CONFIG.measuring
-    features.run(CONFIG.measuring, inputs, root / "features", Tools())
+    features.run(CONFIG.measuring.seeing(500), inputs, root / "features", Tools())
     judge.run(CONFIG.judging, inputs, root / "judge", Tools(seed=5))
     stage.run(CONFIG.choosing, {**inputs, "judge": root / "judge"}, root / "out", Tools(seed=5))
     again = {"reworded": root / "again"}

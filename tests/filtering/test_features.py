@@ -197,6 +197,8 @@ def test_names_of_feature_sets(tmp_path: Path) -> None:
         ("statistics:x", "takes no name"),
         ("sentence:owner/model", "@<commit>"),
         ("hidden:owner/model@", "@<commit>"),
+        ("hidden:/no/such/model", "there is no folder /no/such/model"),
+        ("sentence:~/no/such@main", "there is no folder ~/no/such"),
         ("checkpoint:raw@main", "leave out @main"),
         (f"hidden:{tmp_path}@main", "leave out @main"),
     ):

@@ -23,13 +23,13 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-def _fingerprints(corpus: Path, **changes: object) -> dict[str, str]:
+def _fingerprints(corpus: Path, shown_chars: int = 350, **changes: object) -> dict[str, str]:
     values = {
         "name": "small",
         "teacher": "somebody",
         "read": {"sources": [{"kind": "folder", "path": str(corpus)}]},
         "dedup": {},
-        "annotate": {},
+        "annotate": {"excerpt_chars": shown_chars},
         "filter": {**FILTER, **changes},
         "decontaminate": {},
     }
@@ -66,6 +66,14 @@ def test_a_setting_rebuilds_the_step_that_it_changes_and_what_follows(
     assert {key for key in STEPS if before[key] != after[key]} == rebuilt
 
 
+def test_features_are_of_what_the_teacher_is_shown_unless_a_filter_says_otherwise(corpus: Path) -> None:
+    shown = _fingerprints(corpus)
+    assert _fingerprints(corpus, excerpt_chars=350)["features"] == shown["features"]
+    assert _fingerprints(corpus, shown_chars=400)["features"] != shown["features"]
+    own = _fingerprints(corpus, excerpt_chars=90)
+    assert _fingerprints(corpus, shown_chars=400, excerpt_chars=90)["features"] == own["features"]
+
+
 def test_every_setting_of_a_filter_is_one_of_those() -> None:
     """A new setting must be listed above."""
     (listed,) = (
@@ -77,7 +85,7 @@ def test_every_setting_of_a_filter_is_one_of_those() -> None:
 
 def test_what_a_plain_baseline_does_not_look_at_rebuilds_nothing_of_it() -> None:
     def made(**changes: object) -> list[object]:
-        return [config for _, config, _ in laid_out({"filter": FilterConfig(**changes)})]  # type: ignore[arg-type]
+        return [config for _, config, _ in laid_out({"filter": FilterConfig(**changes)}, 350)]  # type: ignore[arg-type]
 
     plain = made(score="random", keep_share=0.2)
     assert len(plain) == 2
@@ -93,7 +101,7 @@ def test_filters_that_differ_in_what_they_keep_share_their_judge() -> None:
         "filter.chance": FilterConfig(score="random", keep_share=0.1),
         "filter.wide": config.model_copy(update={"excerpt_chars": 90}),
     }
-    inputs = {key: found for key, _, found in laid_out(filters)}
+    inputs = {key: found for key, _, found in laid_out(filters, 350)}
     assert list(inputs) == [
         "features.few",
         "judge.few",

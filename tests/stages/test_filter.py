@@ -23,7 +23,7 @@ from hornbook.reporting.judging import costs
 from hornbook.stages import features, judge
 from hornbook.stages import filter as stage
 
-CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30)
+CONFIG = FilterConfig(good_share=0.5, keep_share=0.4, trees=30, excerpt_chars=500)
 
 
 def _document(number: int) -> Document:
@@ -59,7 +59,7 @@ def _run(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools)
 def _measured(config: FilterConfig, inputs: dict[str, Path], out: Path, tools: Tools) -> Path:
     folder = out.with_name(f"{out.name}-features")
     assert config.measuring
-    features.run(config.measuring, inputs, folder, tools)
+    features.run(config.measuring.seeing(500), inputs, folder, tools)
     return folder
 
 

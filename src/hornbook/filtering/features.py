@@ -24,6 +24,8 @@ from hornbook.text.statistics import code_statistics
 
 COSTS = "costs"
 """For each shard documents and seconds of each set, in a timing.json: these differ from run to run."""
+PATHS = ("/", "~", ".")
+"""So begins the path of a folder, and no id on the Hub."""
 ENCODER_TOKENS = 256
 """The length that small sentence encoders were trained on."""
 
@@ -140,6 +142,8 @@ def read_spec(text: str) -> Spec:
             f"features has {text!r}; only a Hub id has a revision, what lies here is known by its contents: "
             f"leave out @{revision}"
         )
+    if kind in ("hidden", "sentence") and name.startswith(PATHS) and not spec.is_folder:
+        raise ValueError(f"features has {text!r}; there is no folder {name}")
     if kind in ("hidden", "sentence") and name and not revision and not spec.is_folder:
         raise ValueError(
             f"features has {text!r}: no folder, and a Hub id needs its revision: {text}@<commit>, so that a recipe "

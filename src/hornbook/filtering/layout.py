@@ -14,16 +14,18 @@ Made = tuple[str, Config, dict[str, str]]
 """Step key, config, and inputs by name."""
 
 
-def laid_out(filters: Mapping[str, FilterConfig]) -> list[Made]:
+def laid_out(filters: Mapping[str, FilterConfig], shown_chars: int) -> list[Made]:
     """The steps of all filters, by step key (filter or filter.NAME), each after those that it reads.
 
+    Where a filter says nothing else, features are of as much of a document as a teacher is shown, `shown_chars`.
     Filters that measure the same share the step, and so do those that also judge alike; it bears the first one's name.
     """
     measured: dict[str, FeaturesConfig] = {}
     judged: dict[str, tuple[JudgeConfig, FeaturesConfig | None]] = {}
     made: list[Made] = []
     for key, config in filters.items():
-        by, judging = config.measuring, (config.judging, config.measuring)
+        by = config.measuring and config.measuring.seeing(shown_chars)
+        judging = (config.judging, by)
         if by and by not in measured.values():
             measured[_named("features", key)] = by
             made.append((_named("features", key), by, _measuring(by)))

@@ -20,9 +20,9 @@ class FeaturesConfig(Config):
     """Feature sets side by side: statistics (of code), ngrams (hashed), hidden:MODEL@REVISION (a Hugging Face model's
     mean last hidden state; MODEL a folder, or a Hub id with its revision), checkpoint:ARM (the same of a model that
     this recipe pretrains; or a folder), sentence[:MODEL@REVISION] (a sentence encoder)."""
-    excerpt_chars: int = Field(500, ge=50)
-    """The features see this much of a document's beginning; annotate's value, so that the forest judges
-    what the teacher judged: with whole files the labels of a 500-character excerpt are all but noise."""
+    excerpt_chars: int | None = Field(None, ge=50)
+    """The features see this much of a document's beginning; unset: as much as annotate shows the teacher, so that the
+    forest judges what the teacher judged: with whole files the labels of a 500-character excerpt are all but noise."""
     model_tokens: int = Field(512, ge=8)
     """A model among the features reads this many tokens of the excerpt at most."""
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -35,6 +35,10 @@ class FeaturesConfig(Config):
         if twice:
             raise ValueError(f"features has {twice[0]} more than once: keep one")
         return self
+
+    def seeing(self, chars: int) -> Self:
+        """The same, of that many characters where none are set."""
+        return self if self.excerpt_chars else self.model_copy(update={"excerpt_chars": chars})
 
     @property
     def specs(self) -> list[Spec]:

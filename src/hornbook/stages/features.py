@@ -63,6 +63,7 @@ def _means(config: FeaturesConfig, inputs: Mapping[str, Path], tools: Tools) -> 
 
 
 def _measure(job: Job) -> Counts:
+    assert job.config.excerpt_chars is not None  # laid_out
     table = read_table(job.shard, ["id", "text"])
     texts, seconds = table["text"].to_pylist(), dict[str, float]()
     found = features.extract(job.config.features, texts, job.config.excerpt_chars, job.means, seconds)
