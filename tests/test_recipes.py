@@ -163,6 +163,6 @@ def test_a_plain_baseline_reads_no_labels_and_a_second_judging_reads_the_first()
 
 @pytest.mark.parametrize("table", ["exercises", "degrade", "mixes", "arms", "models", "filters"])
 def test_no_name_in_a_recipe_leads_out_of_the_folder_of_its_run(table: str) -> None:
-    said = rf"evil\.toml: {table}\.\.\./victim is '\.\./victim'; it should match pattern"
+    said = rf"evil\.toml:\s+{table}\.\.\./victim is '\.\./victim'; it should match pattern"
     with pytest.raises(ConfigError, match=said):
         parse(Recipe, {"name": "evil", "decontaminate": {}, table: {"../victim": {}}}, "evil.toml")
