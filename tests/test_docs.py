@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
+
+from hornbook.core.config import parse
+from hornbook.pipeline import Recipe, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +32,16 @@ def test_the_readmes_commands_are_what_ci_runs() -> None:
     assert install.replace("pip install", "pip install --quiet") in ci
     assert run == ".venv/bin/hornbook run recipes/nano.toml"
     assert commands[1] in ci.splitlines()
+
+
+def test_the_recipe_for_ones_own_data_compares_the_two_sources() -> None:
+    text = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+    (written,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    recipe = parse(Recipe, tomllib.loads(written), "own-data.md")
+    laid_out = {step.key: step for step in steps(recipe)}
+    assert laid_out["decontaminate/source/mine"].inputs == {"documents": "source/mine"}
+    assert laid_out["pack/mine"].inputs["part.source/mine"] == "decontaminate/source/mine"
+    assert list(recipe.arms) == ["theirs-1", "theirs-2", "theirs-3", "mine-1", "mine-2", "mine-3"]
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

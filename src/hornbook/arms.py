@@ -16,11 +16,15 @@ class Mix(Config):
     tokens: int = Field(ge=1)
     """Tokens of one pass; datasets that run short are repeated and the report says how often."""
     parts: dict[str, float]
-    """Dataset (dedup, filter, filter.NAME, textbooks, exercises/NAME, degrade/NAME) -> its share of the tokens."""
+    """Dataset -> its share of the tokens: dedup, source/NAME (what one of read's sources left in it), filter,
+    filter.NAME, textbooks, exercises/NAME, degrade/NAME."""
 
 
 class Arm(Config):
-    """One way to make a model: pretrain on a mix and, where named, finetune on another."""
+    """One way to make a model: pretrain on a mix and, where named, finetune on another.
+
+    The first arm is the one that the report compares the others with.
+    """
 
     mix: str
     finetune: str | None = None

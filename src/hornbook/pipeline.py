@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -33,6 +34,7 @@ from hornbook.stages import (
     pretrain,
     read,
     report,
+    source,
     textbooks,
     tokenizer,
 )
@@ -105,9 +107,9 @@ class Recipe(Config):
                 raise ValueError(
                     f"degrade.{name} reads {turned.dataset!r}; it can be textbooks or exercises/NAME"
                 )
-        datasets |= {f"degrade/{name}" for name in self.degrade}
+        datasets |= {f"degrade/{name}" for name in self.degrade} | ({"source/NAME"} if self.dedup else set())
         for name, mix in self.mixes.items():
-            for part in mix.parts.keys() - datasets:
+            for part in mix.parts.keys() - datasets - self.sources.keys():
                 raise ValueError(
                     f"mixes.{name} reads {part!r}; the datasets are {', '.join(sorted(datasets))}"
                 )
@@ -173,6 +175,13 @@ class Recipe(Config):
         return [*made, *(f"degrade/{name}" for name in self.degrade)]
 
     @property
+    def sources(self) -> dict[str, source.SourceConfig]:
+        """Dataset -> each source that a mix reads by itself."""
+        parts = sorted({part for mix in self.mixes.values() for part in mix.parts}) if self.dedup else []
+        named = {part: re.fullmatch(r"source/([A-Za-z0-9][A-Za-z0-9._-]*)", part) for part in parts}
+        return {part: source.SourceConfig(name=found[1]) for part, found in named.items() if found}
+
+    @property
     def all_filters(self) -> dict[str, FilterConfig]:
         """Step key -> each filter of the recipe."""
         plain = {"filter": self.filter} if self.filter else {}
@@ -216,6 +225,7 @@ class Stage:
 STAGES: dict[str, Stage] = {
     "read": Stage(read.run, version=3, identity=read.identity, revisions=read.revisions),
     "dedup": Stage(dedup.run, version=3),
+    "source": Stage(source.run),
     "annotate": Stage(annotate.run, version=3, identity=annotate.identity, asks=annotate.asks),
     "features": Stage(features.run, version=2, identity=features.identity, revisions=features.revisions),
     "judge": Stage(judge.run, version=2),
@@ -284,6 +294,7 @@ def _curation(recipe: Recipe) -> list[Step]:
     wanted = [
         ("read", recipe.read, {}, ""),
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
+        *((key, config, {"documents": "dedup"}, "") for key, config in recipe.sources.items()),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
         *((*made, "") for made in laid_out(recipe.all_filters, shown)),
         ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
@@ -293,10 +304,10 @@ def _curation(recipe: Recipe) -> list[Step]:
         assert recipe.annotate is not None  # _has_what_it_needs
         judging, asked = again.instead_of(recipe.annotate), again.teacher or teacher
         made.append(Step(f"annotate.{name}", judging, {"documents": "annotate"}, seed + 1, asked))
-    for source, config in recipe.exercises.items():
+    for kind, config in recipe.exercises.items():
         inputs = {"documents": "dedup"} if config.source == "corpus" else {}
         asks = teacher if config.asks_teacher else ""
-        made.append(Step(f"exercises/{source}", config, inputs, seed, asks))
+        made.append(Step(f"exercises/{kind}", config, inputs, seed, asks))
     made += [
         Step(f"degrade/{name}", turned, {"documents": turned.dataset}, seed)
         for name, turned in recipe.degrade.items()

@@ -196,7 +196,11 @@ def test_the_answer_follows_the_data_whichever_way_it_goes(
     assert (first["ours"], first["theirs"], first["benchmark"]) == ("textbook.base", "raw.base", "humaneval")
     assert first["verdict"] == said
     assert f">{answer}.</p>" in page
-    assert in_words(found).startswith(f"Was the better data better? {answer}. textbook.base gives")
+    told = in_words(found)
+    assert told.startswith(
+        f"Was the better data better? {answer}. To the characters of HumanEval's own solutions textb"
+    )
+    assert told.endswith(" over problems, one training of each).")
 
 
 def test_it_says_what_each_arm_read_and_how_often(made: tuple[dict[str, Any], str]) -> None:

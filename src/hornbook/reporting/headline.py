@@ -33,11 +33,18 @@ def in_words(found: Mapping[str, Any]) -> str:
     on = found["headline"]["on"]
     if not on:
         return f"{found['headline']['answer']}."
-    ours, theirs = on["means"]
-    value, low, high = on["over_runs"] or on["difference"]
-    over = "over runs" if on["over_runs"] else "over problems, one training of each"
+    sides = [
+        f"{on[side]}{f' (mean of {runs} runs)' if runs > 1 else ''}"
+        for side, runs in zip(("ours", "theirs"), on["runs"], strict=True)
+    ]
+    value, low, high = on["difference"]
+    bounds = f"95% interval {low:+.4f} to {high:+.4f} over problems"
+    if on["over_runs"]:
+        bounds += ", {:+.4f} to {:+.4f} over runs".format(*on["over_runs"][1:])
+    else:
+        bounds += ", one training of each"
     return (
-        f"Was the better data better? {found['headline']['answer']}. {on['ours']} gives the characters of "
-        f"{TITLES.get(on['benchmark'], on['benchmark'])}'s own solutions a probability of {ours:.3f}, {on['theirs']} "
-        f"{theirs:.3f}: {value:+.4f} (95% interval {low:+.4f} to {high:+.4f}, {over})."
+        f"Was the better data better? {found['headline']['answer']}. To the characters of "
+        f"{TITLES.get(on['benchmark'], on['benchmark'])}'s own solutions {sides[0]} gives a probability of "
+        f"{on['means'][0]:.3f}, {sides[1]} {on['means'][1]:.3f}: {value:+.4f} ({bounds})."
     )
