@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,13 @@ class Mix(Config):
     parts: dict[str, float]
     """Dataset -> its share of the tokens: dedup, source/NAME (what one of read's sources left in it), filter,
     filter.NAME, textbooks, exercises/NAME, degrade/NAME."""
+
+
+def sources(mixes: Mapping[str, Mix]) -> dict[str, str]:
+    """Dataset -> NAME of each source/NAME that a mix reads."""
+    parts = sorted({part for mix in mixes.values() for part in mix.parts})
+    named = {part: re.fullmatch(r"source/([A-Za-z0-9][A-Za-z0-9._-]*)", part) for part in parts}
+    return {part: found[1] for part, found in named.items() if found}
 
 
 class Arm(Config):

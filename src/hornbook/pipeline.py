@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from hornbook.arms import Arm, Mix, one_seed_each
+from hornbook.arms import Arm, Mix, one_seed_each, sources
 from hornbook.core.config import Config
+from hornbook.core.ordering import in_order
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
 from hornbook.evaluation.models import ModelConfig
@@ -47,6 +46,7 @@ from hornbook.stages.exercises import ExercisesConfig
 from hornbook.stages.finetune import FinetuneConfig
 from hornbook.stages.pretrain import PretrainConfig
 from hornbook.stages.read import ReadConfig
+from hornbook.stages.source import SourceConfig
 from hornbook.stages.textbooks import TextbooksConfig
 from hornbook.stages.tokenizer import TokenizerConfig
 from hornbook.teachers import Forecast
@@ -175,11 +175,9 @@ class Recipe(Config):
         return [*made, *(f"degrade/{name}" for name in self.degrade)]
 
     @property
-    def sources(self) -> dict[str, source.SourceConfig]:
-        """Dataset -> each source that a mix reads by itself."""
-        parts = sorted({part for mix in self.mixes.values() for part in mix.parts}) if self.dedup else []
-        named = {part: re.fullmatch(r"source/([A-Za-z0-9][A-Za-z0-9._-]*)", part) for part in parts}
-        return {part: source.SourceConfig(name=found[1]) for part, found in named.items() if found}
+    def sources(self) -> dict[str, str]:
+        """Dataset -> the source that it is, for each that a mix reads by itself."""
+        return sources(self.mixes) if self.dedup else {}
 
     @property
     def all_filters(self) -> dict[str, FilterConfig]:
@@ -267,24 +265,10 @@ class Step:
 
 def steps(recipe: Recipe) -> list[Step]:
     """Every step of a recipe, each after the steps that it reads."""
-    found = _in_order([*_curation(recipe), *_training(recipe), *_other_models(recipe)])
+    made = {step.key: step for step in [*_curation(recipe), *_training(recipe), *_other_models(recipe)]}
+    found = [made[key] for key in in_order({key: step.inputs.values() for key, step in made.items()})]
     config = report.ReportConfig(recipe=recipe.model_dump(mode="json"))
     return [*found, Step("report", config, {step.key: step.key for step in found}, recipe.seed)]
-
-
-def _in_order(made: list[Step]) -> list[Step]:
-    """The same steps, each after those it reads: only a filter that judges by a model of the recipe has to wait."""
-    order = TopologicalSorter({step.key: list(step.inputs.values()) for step in made})
-    order.prepare()
-    waiting = {step.key: step for step in made}
-    ready: set[str] = set()
-    found: list[Step] = []
-    while waiting:
-        ready |= set(order.get_ready())
-        first = next(key for key in waiting if key in ready)
-        found.append(waiting.pop(first))
-        order.done(first)
-    return found
 
 
 def _curation(recipe: Recipe) -> list[Step]:
@@ -294,7 +278,7 @@ def _curation(recipe: Recipe) -> list[Step]:
     wanted = [
         ("read", recipe.read, {}, ""),
         ("dedup", recipe.dedup, {"documents": "read"}, ""),
-        *((key, config, {"documents": "dedup"}, "") for key, config in recipe.sources.items()),
+        *((key, SourceConfig(name=name), {"documents": "dedup"}, "") for key, name in recipe.sources.items()),
         ("annotate", recipe.annotate, {"documents": "dedup"}, teacher),
         *((*made, "") for made in laid_out(recipe.all_filters, shown)),
         ("textbooks", recipe.textbooks, _grounds(recipe), teacher),
