@@ -70,7 +70,7 @@ def labelled(folder: Path, config: JudgeConfig, measured: Path | None = None) ->
     labels = np.array([label for _, label in found])
     bar = config.good_label
     if bar is None:
-        bar = float(np.quantile(labels, 1 - (config.good_share or 0), method="higher"))
+        bar = label_of_share(labels, config.good_share or 0)
     good = labels >= bar
     if min(good.sum(), len(good) - good.sum()) < 2:
         raise StageError(
@@ -80,6 +80,14 @@ def labelled(folder: Path, config: JudgeConfig, measured: Path | None = None) ->
     known = [document for document, _ in found]
     features = from_table(rows.take([place[document.id] for document in known])) if rows is not None else None
     return Labelled(known, labels, good, bar, features)
+
+
+def label_of_share(labels: Scores, share: float) -> float:
+    """The lowest good label by which the share of good ones comes nearest: of a rubric's labels many are equal."""
+    ordered = np.sort(labels)
+    bars = np.unique(ordered)[::-1]
+    shares = 1 - np.searchsorted(ordered, bars) / len(ordered)
+    return float(bars[np.abs(shares - share).argmin()])
 
 
 def learn(config: JudgeConfig, known: Labelled, out: Path, tools: Tools) -> dict[str, Any]:

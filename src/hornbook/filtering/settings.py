@@ -65,7 +65,8 @@ class JudgeConfig(Config):
     leaf_documents: int = Field(3, ge=1)
     """Fewest labelled documents in a leaf."""
     good_share: float | None = Field(None, gt=0, lt=1)
-    """The share of labels, best first, that counts as good (this or good_label)."""
+    """The share of labels, best first, that counts as good, the nearest that can be had where many labels are equal
+    (this or good_label)."""
     good_label: float | None = None
     """The lowest label that counts as good (this or good_share)."""
 
