@@ -113,6 +113,8 @@ def test_where_there_is_no_plain_filter_the_page_is_about_the_first(tmp_path: Pa
     run = SyntheticRun(tmp_path / "steps")
     folders = {("filter.own" if key == "filter" else key): folder for key, folder in run.folders.items()}
     quality = read_json(folders["filter.own"] / "quality.json")
+    cost = {"documents": 50, "seconds": {"ngrams": 2.0}}
+    write_json(folders["features"] / "costs" / "other" / "timing.json", cost)
     told = {"groups": 1, "rule": {"min_score": 0.57}, "roc_auc": [0.56, 0.48, 0.64]}
     write_json(folders["filter.own"] / "quality.json", {**quality, **told})
     report.run(report.ReportConfig(recipe=RECIPE), folders, tmp_path, Tools(seed=7))
@@ -123,6 +125,7 @@ def test_where_there_is_no_plain_filter_the_page_is_about_the_first(tmp_path: Pa
     assert "Other filters" not in page
     assert "these numbers flatter" in page
     assert "cannot be told from chance" in page
+    assert re.search(r"ngrams <small>of another filter</small>.*>25<", page)
     assert "learnt without its package" not in page
 
 
