@@ -166,3 +166,17 @@ def test_no_name_in_a_recipe_leads_out_of_the_folder_of_its_run(table: str) -> N
     said = rf"evil\.toml:\s+{table}\.\.\./victim is '\.\./victim'; it should match pattern"
     with pytest.raises(ConfigError, match=said):
         parse(Recipe, {"name": "evil", "decontaminate": {}, table: {"../victim": {}}}, "evil.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"evaluate": {"heldout_problems": 301}}, "is 301, but of 400 exercises held out about 300 evaluate"),
+        ({"evaluate": {"max_answer_tokens": 256}, "row_tokens": 256}, "a context of row_tokens = 256"),
+    ],
+)
+def test_what_evaluation_could_not_do_is_refused_before_training(
+    changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _nano(**changes)

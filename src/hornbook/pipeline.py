@@ -124,13 +124,15 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
-    def _can_choose(self) -> Self:
-        heldout = any(config.source == "grammar" for config in self.exercises.values())
+    def _holds_out_enough(self) -> Self:
+        heldout = next((c.heldout_count for c in self.exercises.values() if c.source == "grammar"), None)
         if self.finetune and self.finetune.choose_by in BY_EXERCISES and not heldout:
             raise ValueError(
                 f"finetune.choose_by is {self.finetune.choose_by!r}, but no exercises are held out; add an exercises "
-                'table with source = "grammar", or choose by heldout_loss'
+                'table with source = "grammar" and a heldout_count, or choose by heldout_loss'
             )
+        if self.evaluate:
+            evaluate.require_feasible(self.evaluate, heldout, self.row_tokens if self.arms else None)
         return self
 
     @model_validator(mode="after")

@@ -62,3 +62,23 @@ def test_a_missing_and_a_broken_file_are_told_apart(tmp_path: Path) -> None:
     broken.write_text("a = [1,\n")
     with pytest.raises(ConfigError, match=r"not TOML.*line 2|not TOML"):
         read_toml(broken)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            {"zero": 0, "offload_optimizer": "cpu"},
+            "offload_optimizer is 'cpu', which needs zero of 1 or more",
+        ),
+        (
+            {"offload_optimizer": "nvme", "nvme_path": "/fast"},
+            "offload_optimizer is 'nvme', which needs zero of 3",
+        ),
+        ({"offload_parameters": "cpu"}, "offload_parameters is 'cpu', which needs zero of 3"),
+        ({"zero": 3, "offload_optimizer": "nvme"}, "nvme needs nvme_path"),
+    ],
+)
+def test_what_deepspeed_cannot_offload_is_refused(place: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"deepspeed: {said}"):
+        parse(Machine, {"deepspeed": place}, "gpus.toml")

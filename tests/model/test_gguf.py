@@ -108,6 +108,14 @@ def test_smaller_precisions_load_and_write(
     assert Server(tmp_path / "model.gguf").complete("def f(x):\n", 8)
 
 
+def test_a_folder_is_no_place_for_a_file(longer: Phi, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    save_model(tmp_path, longer, tokenizer)
+    before = sorted(tmp_path.parent.iterdir())
+    with pytest.raises(InputError, match=r"is a folder; give the name of a file, as .*model\.gguf"):
+        save_gguf(tmp_path, tmp_path)
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
 def test_a_tokenizer_that_llama_cpp_cannot_follow_is_refused(longer: Phi, tmp_path: Path) -> None:
     from tokenizers import Tokenizer as Core
     from tokenizers import models, pre_tokenizers

@@ -312,6 +312,8 @@ tokens_per_step = 256
 warmup_steps = 1
 dropout = 0.0
 [evaluate]
+heldout_problems = 0
+max_answer_tokens = 16
 [arms.only]
 mix = "right"
 """

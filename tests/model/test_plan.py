@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend
 
-from hornbook.core.errors import StageError
+from hornbook.core.errors import ConfigError, StageError
 from hornbook.model import attention
 from hornbook.model.config import TrainConfig
 from hornbook.model.phi import Phi
-from hornbook.model.plan import require_kernel
+from hornbook.model.plan import find_device, require_kernel
 
 CONFIG = TrainConfig(tokens=1, tokens_per_step=1, peak_learning_rate=1e-3, warmup_steps=0, dropout=0.0)
 
@@ -49,3 +49,25 @@ def test_on_cuda_the_kernel_follows_from_the_gpu_the_precision_and_the_mask(
     with torch._subclasses.FakeTensorMode():
         q = torch.empty(1, 1, 1, 64, dtype=dtype, device="cuda")
     assert attention.kernel(q, 0.1, masked) == expected
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_clear_line(device: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"device is '{device}', but torch cannot use {device} here \(.+\); set"
+    ):
+        find_device(device)
+    assert find_device("cpu") == "cpu"
+
+
+def test_each_process_of_a_launch_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(torch, "empty", lambda _, device: tried.append(device))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert (
+        [find_device("auto"), find_device("cuda"), find_device("cpu")] == tried == ["cuda:3", "cuda:3", "cpu"]
+    )
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert find_device("auto") == "cuda"

@@ -31,7 +31,7 @@ def heldout_problems(
     if len(found) < (count if purpose == "evaluate" else 1):
         raise StageError(
             f"{count} held-out exercises are wanted to {purpose}, but {folder} has {len(found)} for it; "
-            "raise heldout_count of the exercises, or ask for fewer"
+            "raise heldout_count of the exercises, or lower evaluate.heldout_problems"
         )
     return [_problem(document) for document in sorted(found, key=lambda d: _hash(str(seed), d))[:count]]
 

@@ -7,10 +7,19 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hornbook.core.errors import ConfigError, InputError
 
@@ -155,11 +164,24 @@ class DeepSpeedPlace(Config):
     zero: int = Field(2, ge=0, le=3)
     """What processes share out: 0 nothing, 1 the optimiser, 2 gradients too, 3 weights too."""
     offload_optimizer: Literal["none", "cpu", "nvme"] = "none"
-    """Where the optimiser's state lies; needs zero of 1 or more."""
+    """Where the optimiser's state lies: cpu needs zero of 1 or more, nvme of 3."""
     offload_parameters: Literal["none", "cpu", "nvme"] = "none"
     """Where weights lie that are not at work; needs zero of 3."""
     nvme_path: str = ""
     """Folder on a fast local disk, for nvme."""
+
+    @model_validator(mode="after")
+    def _zero_shares_out_what_is_offloaded(self) -> Self:
+        least = {"cpu": 1, "nvme": 3}.get(self.offload_optimizer, 0)
+        if self.zero < least:
+            raise ValueError(
+                f"offload_optimizer is {self.offload_optimizer!r}, which needs zero of {least} or more"
+            )
+        if self.offload_parameters != "none" and self.zero < 3:
+            raise ValueError(f"offload_parameters is {self.offload_parameters!r}, which needs zero of 3")
+        if "nvme" in (self.offload_optimizer, self.offload_parameters) and not self.nvme_path:
+            raise ValueError("nvme needs nvme_path, a folder on a fast local disk")
+        return self
 
 
 class Machine(Config):

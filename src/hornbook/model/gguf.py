@@ -39,6 +39,8 @@ def save_gguf(folder: Path, file: Path, precision: Precision = "f16", name: str 
         raise ConfigError("a GGUF file needs the package gguf; install hornbook[gguf]") from error
     model, tokenizer = load_model(folder)
     vocabulary = _vocabulary(tokenizer, folder)
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; give the name of a file, as {file / 'model.gguf'}")
     partial = file.with_name(f".{file.name}.partial")
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)

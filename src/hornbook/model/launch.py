@@ -17,13 +17,14 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hornbook.core import errors
 from hornbook.core.config import Config, DeepSpeedPlace, Machine
-from hornbook.core.errors import ConfigError, HornbookError, InputError, StageError
+from hornbook.core.errors import ConfigError, HornbookError, InputError, StageError, first_line
 from hornbook.core.progress import Silent, open_progress
 from hornbook.core.shards import Counts
 from hornbook.core.tools import Tools
 from hornbook.model import ranks
 from hornbook.model.engine import Engine, Objective, Step, TorchEngine, on
 from hornbook.model.optimiser import open_optimiser
+from hornbook.model.plan import find_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,13 +100,14 @@ def _one_of_many(
 @contextmanager
 def joining(machine: Machine) -> Iterator[None]:
     """Train together with the processes that torchrun, or `launched`, has started beside this one."""
-    cuda = machine.device == "cuda" or (machine.device == "auto" and torch.cuda.is_available())
     if machine.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(
             f"device is {machine.device!r}; several processes need cpu or cuda, and take a GPU each"
         )
+    device = find_device(machine.device)
+    cuda = device != "cpu"
     if cuda:
-        torch.cuda.set_device(distributed.get_node_local_rank())
+        torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
         yield
@@ -165,7 +167,7 @@ class DeepSpeedEngine:
         try:
             found, _ = self.engine.load_checkpoint(str(folder), tag=TAG)
         except Exception as error:  # torch, pickle and DeepSpeed have their own for files that are cut short
-            raise _unreadable(folder, str(error)) from error
+            raise _unreadable(folder, first_line(error)) from error
         if found is None:
             raise _unreadable(folder, "it holds no state")
 
@@ -175,7 +177,7 @@ class DeepSpeedEngine:
 
 def _unreadable(folder: Path, why: str) -> StageError:
     return StageError(
-        f"DeepSpeed cannot read {folder} ({' '.join(why.split())}); delete it to go on from the checkpoint before it"
+        f"DeepSpeed cannot read {folder} ({why}); delete it to go on from the checkpoint before it"
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.errors import ConfigError, StageError, first_line
 from hornbook.core.workers import available_cpus
 from hornbook.model import ranks
 from hornbook.model.attention import attention, causal_mask, kernel
@@ -87,9 +87,21 @@ def plan_training(config: TrainConfig, rows: Rows, machine: Machine) -> Plan:
 
 
 def find_device(wanted: str) -> str:
-    """The device that is wanted, where `auto` is CUDA if there is one; among processes on CUDA, one GPU for each."""
+    """The device that is wanted, where `auto` is CUDA if there is one; among processes on CUDA, one GPU for each.
+
+    ConfigError where torch has no such device here.
+    """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    return f"cuda:{distributed.get_node_local_rank(0)}" if device == "cuda" and ranks.joined() else device
+    if device == "cuda" and distributed.is_torchelastic_launched():
+        device = f"cuda:{distributed.get_node_local_rank()}"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device is {wanted!r}, but torch cannot use {device} here ({first_line(error)}); set device to cpu or "
+            "auto, install a torch for it, or launch no more processes than there are GPUs"
+        ) from error
+    return device
 
 
 def prepare(model: Phi, config: TrainConfig, plan: Plan, machine: Machine) -> Phi:
@@ -127,7 +139,7 @@ def require_kernel(model: Phi, config: TrainConfig, device: str) -> None:
         wanted = kernel(q, config.dropout, config.document_mask).name.lower().replace("_", " ")
         raise StageError(
             f"{wanted} does not run on {device} in {config.precision} with heads of {model.config.head_dims} "
-            f"({' '.join(str(error).split())}); use another precision, or a torch built for this GPU"
+            f"({first_line(error)}); use another precision, or a torch built for this GPU"
         ) from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hornbook.core.config import Machine
-from hornbook.core.errors import InputError
+from hornbook.core.errors import InputError, first_line
 
 
 class Tracker(Protocol):
@@ -90,10 +90,9 @@ def open_tracker(machine: Machine, run: str, config: Mapping[str, Any]) -> Track
     except (
         Exception
     ) as error:  # each package has its own: no key, no server, a project's name that it refuses
-        said = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"tracker is {machine.tracker!r}, but it did not start: {said} (docs/training.md has what each needs; "
-            "without any: tracker none)"
+            f"tracker is {machine.tracker!r}, but it did not start: {first_line(error)} (docs/training.md has what "
+            "each needs; without any: tracker none)"
         ) from error
 
 

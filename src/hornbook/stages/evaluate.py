@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hornbook.benchmarks import Problem, benchmark_hashes, check_names, label, load
 from hornbook.benchmarks.attempts import BOUNDARIES, STOP_RULES
-from hornbook.benchmarks.heldout import HELDOUT, heldout_problems
+from hornbook.benchmarks.heldout import CHOOSING_SHARE, HELDOUT, heldout_problems
 from hornbook.benchmarks.layers import LAYERS
 from hornbook.benchmarks.proof import prove
 from hornbook.core.config import Config
@@ -159,6 +159,21 @@ def asks(config: EvaluateConfig, inputs: Mapping[str, Path], seed: int) -> Forec
         guess += "; those to held-out exercises, which are not there yet, come on top"
     drawn = [problem for suite in suites for problem in grading.draw(suite, config.grade.problems, seed)]
     return Forecast([ask for problem in drawn for ask in grader.asks(problem, problem.solution)], guess)
+
+
+def require_feasible(config: EvaluateConfig, heldout: int | None, context: int | None) -> None:
+    """ValueError where `heldout` exercises are too few, or models of this context could not finish an answer."""
+    evaluated = None if heldout is None else heldout * (1 - CHOOSING_SHARE)
+    if evaluated is not None and config.heldout_problems > evaluated:
+        raise ValueError(
+            f"evaluate.heldout_problems is {config.heldout_problems}, but of {heldout} exercises held out about "
+            f"{evaluated:.0f} evaluate, and the others choose; raise heldout_count, or ask for fewer"
+        )
+    if context is not None and config.max_answer_tokens >= context:
+        raise ValueError(
+            f"evaluate.max_answer_tokens is {config.max_answer_tokens}, but the arms' models have a context of "
+            f"row_tokens = {context}, prompt included"
+        )
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
