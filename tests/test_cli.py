@@ -39,6 +39,7 @@ def _fail(*words: str, **more: str) -> tuple[int, str]:
         (('mix = "raw"', 'mix = "row"'), "arms.raw names mix 'row'; the mixes are exercises, raw, textbook"),
         (('kind = "stdlib"', 'kind = "folder"\npath = "nowhere"'), "nowhere"),
         (("[read]", "[read"), "is not TOML"),
+        (("[read]", '[read]\n"\\u001b[2J" = 1'), r"unknown key read.\x1b[2J"),
     ],
 )
 def test_a_wrong_recipe_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:

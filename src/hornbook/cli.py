@@ -89,6 +89,9 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> NoReturn:
+    from hornbook.inspection import harmless
+
+    text = harmless(text)  # it may quote a file
     red = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     print(f"\033[31m{text}\033[0m" if red else text, file=sys.stderr)
     sys.exit(code)

@@ -89,7 +89,7 @@ def test_bad_lines_are_set_aside_with_their_reason(tmp_path: Path) -> None:
         [1, 2],
         {"completion": "x"},
         {"task_id": "HumanEval/999", "completion": "x"},
-        {"task_id": "HumanEval/1", "text": "x"},
+        {"task_id": "HumanEval/1", "\x1b[2J": "x"},
         {"task_id": "HumanEval/1", "completion": None},
         b"\xff\xfe",
         b"[" * 100_000,
@@ -99,6 +99,7 @@ def test_bad_lines_are_set_aside_with_their_reason(tmp_path: Path) -> None:
     found = score(write(tmp_path / "s.jsonl", rows), "-b", "humaneval")
     assert (found["quarantined"], found["attempts"], found["passed"]) == (8, 1, 1)
     reasons = [row["reason"] for row in results(found) if row["outcome"] == "quarantined"]
+    assert "it has 'task_id', '\\x1b[2J'" in reasons[4]  # shown, not sent to a terminal
     for said, reason in zip(
         (
             "not JSON",

@@ -106,9 +106,8 @@ def _attempt(number: int, line: bytes, known: Mapping[str, Problem]) -> Attempt 
     name = "solution" if "solution" in row else "completion"
     text = row.get(name)
     if not isinstance(text, str):
-        return Quarantined(
-            number, task_id, f"neither completion nor solution is text; it has {', '.join(row)}"
-        )
+        has = ", ".join(map(repr, row))[:200]
+        return Quarantined(number, task_id, f"neither completion nor solution is text; it has {has}")
     before = (problem.published_prompt or problem.prompt) if name == "completion" else ""
     return Attempt(number, problem, text, before + text)
 
