@@ -86,6 +86,16 @@ def test_nothing_is_cleaned_while_a_run_builds(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_what_another_run_published_meanwhile_stands(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.building("read", "f00d"):
+        store.folder("read", "f00d").mkdir()
+        (store.folder("read", "f00d") / "manifest.json").write_text("{}")
+        assert store.publish("read", "f00d", {}, {}, 1.0) == store.folder("read", "f00d")
+    assert store.manifest("read", "f00d") == {}
+    assert store.unfinished() == []
+
+
 def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"No space left.*run again"), explained(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -89,7 +89,10 @@ class Store:
         write_json(partial / MANIFEST, {**parts, "counts": dict(counts), "files": _files(partial)})
         if self.remote:
             self.remote.upload(partial, f"{stage}/{print_}")
-        partial.rename(folder)
+        if (folder / MANIFEST).exists():  # another run was faster, and made the same
+            shutil.rmtree(partial)
+        else:
+            partial.rename(folder)
         partial.with_suffix(".lock").unlink(missing_ok=True)
         return folder
 
