@@ -37,7 +37,7 @@ def heldout_problems(
 
 
 def _hash(salt: str, document: Document) -> float:
-    """From 0 to 1, and never the same for two documents."""
+    """A number from 0 to 1 that belongs to a salt and a document."""
     digest = hashlib.blake2b(f"{salt}:{document.id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 

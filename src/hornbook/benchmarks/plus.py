@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Rule = Literal["same", "any order", "truth", "root", "sum of divisors", "unjudged"]
-"""How an answer is compared: equal to the reference's; equal as a set; equally true where that
-is no number; a root of the polynomial given;
-equal, or 0 for 1, whose proper divisors nobody agrees on; not at all (the reference itself is disputed)."""
+"""How an answer is compared: equal to the reference's; equal as a set; equally true where that is no number; a root of
+the polynomial given; equal, or 0 for 1, whose proper divisors nobody agrees on; not at all, where the reference itself
+is disputed."""
 
 COMPARE = """
 import copy as _copy

@@ -28,7 +28,7 @@ def _tests(row: Row) -> str:
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
     wanted = _letters(row["entry_point"])
-    for name in names - bound - {row["entry_point"]}:
+    for name in sorted(names - bound - {row["entry_point"]}):
         if _letters(name) == wanted:
             return re.sub(rf"\b{name}\b", row["entry_point"], row["test"])
     return str(row["test"])
