@@ -120,8 +120,23 @@ def plus_tests(
         "JUDGED": len(base),
         "INPUTS": [list(inputs) for inputs in (*base, *extra)],
     }
-    head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    head = "".join(f"{name} = {literal(value)}\n" for name, value in values.items())
     return COMPARE + head + CHECK.format(compared=CHECKS[rule])
+
+
+def literal(value: Any) -> str:
+    """A value as Python source that is the same in every process: repr() writes sets in the order of their hashes."""
+    match value:
+        case set() | frozenset():
+            shown = "{" + ", ".join(sorted(map(literal, value))) + "}" if value else ""
+            return shown if value and type(value) is set else f"{type(value).__name__}({shown})"
+        case list():
+            return f"[{', '.join(map(literal, value))}]"
+        case tuple():
+            return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
+        case dict():
+            return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
+    return repr(value)
 
 
 @dataclass(frozen=True, slots=True)
