@@ -6,6 +6,9 @@ import ast
 import dataclasses
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import zstandard
 
 from hornbook.benchmarks import BENCHMARKS, Problem, benchmark_hashes, check_names, label, load, problems_hash
 from hornbook.benchmarks.attempts import program
-from hornbook.benchmarks.function_form import tree
+from hornbook.benchmarks.function_form import split, tree
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.sandbox import Limits, Sandbox
 
@@ -54,6 +57,39 @@ def test_problems_are_whole_programs_with_unique_ids(benchmark: str, shared_file
         assert problem.prompt.endswith("\n")
         assert "\n\t" not in problem.prompt or benchmark in ("humaneval", "recode", "humaneval_plus")
         assert problem.benchmark == label(name)
+
+
+@pytest.mark.parametrize("benchmark", ["mbpp_plus", "recode"])
+def test_a_benchmark_is_the_same_in_every_process(benchmark: str, shared_file: Find) -> None:
+    """Sets have another order in each; fingerprints and kept verdicts rest on these texts."""
+    code = f"from hornbook.benchmarks import *; print(problems_hash(load({named(benchmark, shared_file)!r})))"
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "head", "rest"),
+    [
+        ('def f(a, b="#"):\n    # why\n    return a\n', 'def f(a, b="#"):\n', "    # why\n    return a\n"),
+        (
+            "def f(\n    a,\n):  # so: it\n    'Old.'\n    return a\n",
+            "def f(\n    a,\n):  # so: it\n",
+            "    return a\n",
+        ),
+        ("x = '\x0c'\ndef f(a):\n    return a\n", "x = '\x0c'\ndef f(a):\n", "    return a\n"),
+        ("def f(a): return a\n", "def f(a):\n", "    return a\n"),
+    ],
+)
+def test_a_program_is_cut_behind_its_signature(source: str, head: str, rest: str) -> None:
+    assert split(source, "f", "Say a.") == (head + '    """Say a.\n    """\n', rest)
 
 
 def wrong(problems: list[Problem], seconds: float) -> list[str]:

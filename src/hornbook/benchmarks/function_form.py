@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from hornbook.text.code import parse
 
@@ -41,7 +42,9 @@ def split(
     `examples` are (call, value) pairs for the docstring. ValueError if the source defines no such function.
     """
     function = _function(source, entry_point)
-    lines = [f"{line}\n" for line in source.splitlines()]
+    lines = [
+        f"{line}\n" for line in source.removesuffix("\n").split("\n")
+    ]  # splitlines() sees more than the parser
     body = function.body[1:] if ast.get_docstring(function) and len(function.body) > 1 else function.body
     first = body[0]
     if first.lineno == function.lineno:  # def f(x): return x
@@ -49,20 +52,19 @@ def split(
         head, indent = [*lines[: first.lineno - 1], f"{line[: first.col_offset].decode().rstrip()}\n"], "    "
         rest = [indent + line[first.col_offset :].decode(), *lines[first.lineno :]]
     else:
-        begin = _signature_end(function, lines)
+        begin = _signature_end(function.body[0], lines)
         head, indent = lines[:begin], " " * first.col_offset
         begin = function.body[0].end_lineno or begin if body is not function.body else begin
         rest = lines[begin:]
     return "".join(head).lstrip("\n") + _docstring(text, examples, indent), "".join(rest)
 
 
-def _signature_end(function: ast.FunctionDef, lines: Sequence[str]) -> int:
-    """How many lines the program has up to the colon of the function's signature."""
-    parts = [*ast.walk(function.args), *([function.returns] if function.returns else [])]
-    at = max([function.lineno, *(getattr(part, "end_lineno", 0) for part in parts)]) - 1
-    while not lines[at].split("#")[0].rstrip().endswith(":"):
-        at += 1
-    return at + 1
+def _signature_end(first: Any, lines: Sequence[str]) -> int:
+    """How many lines the program has up to the colon before a function's first statement; comments may follow it."""
+    end: int = min([first.lineno, *(one.lineno for one in getattr(first, "decorator_list", ()))]) - 1
+    while not lines[end - 1].split("#")[0].strip():
+        end -= 1
+    return end
 
 
 def _function(source: str, name: str) -> ast.FunctionDef:
