@@ -168,6 +168,7 @@ def _write(path: Path, rows: Iterable[dict[str, Any]], work: _Work) -> None:
     """Every line's verdict, quarantined lines last; whole or not at all."""
     from hornbook.benchmarks.samples import Quarantined, read_attempts
     from hornbook.core.errors import InputError
+    from hornbook.core.shards import replacing
 
     lines = read_attempts(work.samples, work.problems)
     lost = (
@@ -175,15 +176,9 @@ def _write(path: Path, rows: Iterable[dict[str, Any]], work: _Work) -> None:
         for q in lines
         if isinstance(q, Quarantined)
     )
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as file:
             file.writelines(json.dumps(row).encode() + b"\n" for row in chain(rows, lost))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}; name another with --out") from error
     except KeyError as error:
         raise InputError(f"{work.samples} changed while it was judged; run the same command again") from error
 

@@ -48,7 +48,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another root"
+            f"cannot write {path}: {error.strerror or error}; free space or choose another place"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
