@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def folder(path: Path, **files: str | bytes) -> Path:
         data = content.encode() if isinstance(content, str) else content
         (path / f"{name}.py").write_bytes(data)
     return path
+
+
+def test_a_file_whose_name_is_not_utf_8_is_read(tmp_path: Path) -> None:
+    place = folder(tmp_path / "mine", plain=code(1))
+    odd = os.fsencode(place) + b"/caf\xe9.py"
+    os.link(place / "plain.py", odd)
+    os.utime(odd, (1e9, 1e9))
+    config = ReadConfig(sources=(Source(kind="folder", path=str(place)),))
+    assert identity(config, tmp_path) == identity(config, tmp_path)  # the second time from the index
+    read(tmp_path / "out", sources=[{"kind": "folder", "path": str(place)}])
+    assert sorted(kept(tmp_path / "out")) == ["mine/caf\\xe9.py", "mine/plain.py"]
 
 
 def test_a_folder_is_read_and_what_is_no_document_is_set_aside(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def walk(folder: Path, suffix: str = "", skip: frozenset[str] = frozenset()) -> 
                 waiting.append((entry.path, f"{prefix}{entry.name}/"))
             elif not is_folder and entry.name.endswith(suffix) and entry.is_file():
                 state = entry.stat()
-                yield Found(prefix + entry.name, entry.path, state.st_size, state.st_mtime_ns)
+                yield Found(_shown(prefix + entry.name), entry.path, state.st_size, state.st_mtime_ns)
 
 
 VERSIONS = ("blob_id", "ETag", "etag", "md5Hash", "content_md5", "crc32c")
@@ -87,7 +87,12 @@ def renamed(files: Iterable[Found], prefix: str) -> Iterator[Found]:
 def found_file(path: Path) -> Found:
     """One file by its path."""
     state = path.stat()
-    return Found(path.name, str(path), state.st_size, state.st_mtime_ns)
+    return Found(_shown(path.name), str(path), state.st_size, state.st_mtime_ns)
+
+
+def _shown(name: str) -> str:
+    """A name on disk as text: bytes that are not UTF-8 are spelt out, as in caf\\xe9.py."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def files_identity(files: Mapping[str, Found], index_path: Path | None = None) -> str:
@@ -107,11 +112,12 @@ def files_identity(files: Mapping[str, Found], index_path: Path | None = None) -
         if file.version:
             hasher.update(f"{name}\0{file.version}\n".encode("utf-8", "surrogatepass"))
             continue
-        known = index.get(file.path)
+        place = _shown(file.path)
+        known = index.get(place)
         if known is None or not file.mtime_ns or known[:2] != [file.size_bytes, file.mtime_ns]:
             known = [file.size_bytes, file.mtime_ns, _content_hash(file.path)]
             if 0 < file.mtime_ns < settled_before:
-                fresh[file.path] = known
+                fresh[place] = known
         hasher.update(f"{name}\0{known[2]}\n".encode("utf-8", "surrogatepass"))
     if index_path is not None and fresh:
         write_bytes(index_path, orjson.dumps({**index, **fresh}))
