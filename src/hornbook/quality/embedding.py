@@ -49,7 +49,8 @@ def mean_hidden(reader: Reader, texts: Sequence[str]) -> Matrix:
     ids = [row[: reader.most_tokens] for row in reader.encode(texts)]
     matrix = np.zeros((len(texts), reader.columns), np.float32)
     with torch.inference_mode(), autocast(reader):
-        for batch in _batches([len(row) for row in ids], BATCH_TOKENS[reader.device.partition(":")[0]]):
+        tokens = BATCH_TOKENS.get(reader.device.partition(":")[0], BATCH_TOKENS["cpu"])
+        for batch in _batches([len(row) for row in ids], tokens):
             longest = len(ids[batch[-1]])
             padded = torch.zeros(len(batch), longest, dtype=torch.long)
             mask = torch.zeros(len(batch), longest, dtype=torch.long)
