@@ -83,5 +83,9 @@ def test_the_page_shows_clusters_and_what_is_missing(deduplicated: Path, tmp_pat
     assert "their documents are missing" in page
     assert "shard-00002.parquet: ValueError: &lt;no luck&gt;" in page
     assert 'title="copy/1.py">copy/1.py</span> <small>near copy' in page
+    assert (
+        "spaced.py</span> <small>is longer</small>" in page
+    )  # said once for a cluster where one reason holds for all
     assert ", the kept one was read first</small>" in page
+    assert ", the kept one is longer</small>" in page
     assert "<b>" not in page.partition("<h2>Copies</h2>")[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def _clusters(path: Path) -> list[dict[str, Any]]:
         {
             "kept": kept,
             "size": len(gone) + 1,
+            "because": _common(row["kept_because"] for row in gone),
             "gone": [
                 {k: row[k] for k in ("source", "reason", "similarity", "kept_because")}
                 for row in gone[:SHOWN_MEMBERS]
@@ -44,6 +45,12 @@ def _clusters(path: Path) -> list[dict[str, Any]]:
         }
         for kept, gone in largest
     ]
+
+
+def _common(reasons: Iterable[str]) -> str:
+    """The one reason of all; empty where they differ."""
+    found = set(reasons)
+    return found.pop() if len(found) == 1 else ""
 
 
 def short_path(path: str) -> str:
