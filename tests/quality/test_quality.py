@@ -84,6 +84,14 @@ def test_a_judge_is_the_same_after_saving_and_for_any_number_of_threads(
     assert loaded.learnt.importances().sum() == pytest.approx(1)
 
 
+def test_trees_that_tell_nothing_apart_have_no_importances() -> None:
+    """Good and bad alike on both sides of every split: scikit-learn divides nothing by nothing there."""
+    matrix, good = np.repeat(np.eye(2, 1, dtype=np.float32), 4, axis=0), np.array([True, False] * 4)
+    for seed in range(20):
+        weights = LEARNERS["forest"](matrix, good, Shape(1, 2), seed).importances()
+        assert np.isfinite(weights).all()
+
+
 def test_contributions_add_up_to_the_score_and_name_the_column_that_counts(
     noisy: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -126,7 +126,7 @@ def learn_forest(matrix: Matrix, good: Good, shape: Shape, seed: int) -> Trees:
     ).fit(matrix, good)
     trees = [estimator.tree_ for estimator in forest.estimators_]
     values = [tree.value[:, 0, 1] / tree.value[:, 0].sum(axis=1) for tree in trees]
-    return _flat(trees, values, forest.feature_importances_, None)
+    return _flat(trees, values, _importances(forest), None)
 
 
 def learn_boosting(matrix: Matrix, good: Good, shape: Shape, seed: int) -> Trees:
@@ -144,7 +144,7 @@ def learn_boosting(matrix: Matrix, good: Good, shape: Shape, seed: int) -> Trees
     ).fit(matrix, good)
     trees = [tree.tree_ for tree in boosting.estimators_[:, 0]]
     values = [boosting.learning_rate * tree.value[:, 0, 0] for tree in trees]
-    found = _flat(trees, values, boosting.feature_importances_, 0.0)
+    found = _flat(trees, values, _importances(boosting), 0.0)
     return replace(found, base=boosting.decision_function(matrix[:1]) - found.sums(matrix[:1]))
 
 
@@ -238,6 +238,12 @@ def to_logit(scores: Scores) -> Floats:
     """log(p / (1 - p)), within 1e-6 of the ends."""
     inside = np.clip(scores, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(inside / (1 - inside)), np.float64)
+
+
+def _importances(fitted: Any) -> Floats:
+    """The importances of the columns; zeros where no split of any tree told good from bad."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(np.asarray(fitted.feature_importances_, np.float64))
 
 
 def _flat(trees: list[Any], values: list[Floats], weights: Floats, base: float | None) -> Trees:
