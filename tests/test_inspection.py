@@ -69,6 +69,13 @@ def test_the_parts_of_a_run_and_why_its_documents_are_there(machine: Machine) ->
     assert (row["kept_source"], row["source"]) == ("corpus/copy.py", "corpus/bisect.py")
     with pytest.raises(InputError, match="no part 'cluster'; its parts: clusters, dropped, kept"):
         inspection.records(machine, "one", "dedup", "cluster", "", 5)
+    (gone,) = inspection.records(machine, "one", "dedup", "dropped", "", 5)
+    with pytest.raises(
+        InputError, match=r"dedup dropped corpus/bisect\.py as near_copy: copy of corpus/copy\.py.*is longer"
+    ):
+        explanation.find(machine, "one", "filter", gone["id"][:12])
+    with pytest.raises(InputError, match="`hornbook show one filter` lists them"):
+        explanation.find(machine, "one", "filter", "zzz")
     labelled = inspection.records(machine, "one", "judge", "labelled", "good", 50)
     assert 0 < len(labelled) < 20
     part, record = explanation.find(machine, "one", "filter", labelled[0]["id"])

@@ -35,9 +35,20 @@ def find(machine: Machine, run: str, step: str, id_: str) -> tuple[str, dict[str
             )
         raise InputError(
             f"no document of step {step} of {run} has an id that begins with {id_}; "
-            f"`hornbook show {run} {step}` lists them"
+            + (_went_before(machine, run, step, id_) or f"`hornbook show {run} {step}` lists them")
         )
     return (whole or found)[0]
+
+
+def _went_before(machine: Machine, run: str, step: str, id_: str) -> str:
+    """Which earlier step dropped such a document, and why; empty where none did."""
+    lock = read_json(Path(machine.root) / "runs" / run / "lock.json")
+    for key in list(lock)[: list(lock).index(step)]:
+        with suppress(InputError):
+            (row,) = records(machine, run, key, "dropped", f"starts_with(id, '{id_}')", 2) or [{}]
+            if row:
+                return f"{key} dropped {row['source']} as {row['reason']}: {row['detail']}"
+    return ""
 
 
 def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) -> dict[str, Any]:

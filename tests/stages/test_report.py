@@ -141,6 +141,10 @@ def test_columns_that_mean_nothing_alone_count_as_their_set(made: tuple[dict[str
     ]
     assert "the best 30% of the documents" in made[1]
     assert "cannot be told from chance" not in made[1]
+    assert "Of every topic some is kept" in made[1]
+    told = synthetic_quality()
+    del told["effects"]["kept"]["topic"]["algorithms"]
+    assert judging.vanished(told) == ["algorithms"]
     rows = judging.mix_rows(_quality_without("random"), "licence")
     assert rows[-1]["name"] == "4 others"
     assert rows[-1]["random"] == 0

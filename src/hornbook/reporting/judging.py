@@ -178,6 +178,12 @@ def _median(lengths: Mapping[str, int]) -> int:
     return 0
 
 
+def vanished(quality: Mapping[str, Any]) -> list[str]:
+    """The topics of which nothing is kept."""
+    effects = quality["effects"]
+    return sorted(topic for topic in effects["all"]["topic"] if not effects["kept"]["topic"].get(topic))
+
+
 def mix_rows(quality: Mapping[str, Any], mix: str) -> list[dict[str, Any]]:
     """The largest topics or licences with their share of the bytes, in each way of choosing; the rest as one."""
     effects = quality["effects"]

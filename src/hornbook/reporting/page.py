@@ -87,6 +87,7 @@ def _judging(quality: Mapping[str, Any]) -> dict[str, Any]:
         "figures": judging.figures(quality),
         "learners": judging.LEARNERS,
         "rule": judging.rule(quality),
+        "vanished": judging.vanished(quality),
         "importances": judging.importance_rows(quality) if "learners" in quality else [],
         "effects": judging.effect_rows(quality),
         "mixes": {mix: judging.mix_rows(quality, mix) for mix in ("topic", "licence")},
