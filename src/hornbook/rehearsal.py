@@ -20,14 +20,14 @@ AT_MOST: Mapping[str, int] = {
     "again.*.labels": 10,
     "filter.keep_tokens": 300_000,
     "filters.*.keep_tokens": 300_000,
-    "textbooks.pages": 12,
-    "textbooks.pages_a_round": 4,
+    "textbooks.pages": 20,
+    "textbooks.pages_a_round": 8,
     "textbooks.plain_pages": 4,
     "textbooks.books.count": 1,
     "textbooks.books.chapters": 2,
     "textbooks.books.pages": 2,
-    "exercises.*.asks": 8,
-    "exercises.*.shard_asks": 4,
+    "exercises.*.asks": 16,
+    "exercises.*.shard_asks": 8,
     "exercises.*.ask_for_tests": 4,
     "exercises.*.count": 200,
     "exercises.*.heldout_count": 60,
@@ -72,7 +72,7 @@ def rehearsal(recipe: Recipe, step_rows: int = STEP_ROWS, own_size: bool = False
     the real one fits into memory.
     """
     values = recipe.model_dump(mode="json")
-    step_tokens = step_rows * (recipe.row_tokens or 0)
+    step_tokens = step_rows * (recipe.row_tokens or 1)
     for path, most in {**AT_MOST, **{path: n * step_tokens for path, n in STEPS_AT_MOST.items()}}.items():
         _cut(values, path.split("."), most)
     if values["read"]:
