@@ -67,6 +67,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]
     return _report(tmp_path_factory.mktemp("report"))
 
 
+def test_a_rehearsal_says_that_its_numbers_mean_nothing_and_answers_no_question(tmp_path: Path) -> None:
+    run, out = SyntheticRun(tmp_path / "steps", 0.05), tmp_path / "out"
+    out.mkdir()
+    manifest = run.folders["read"] / "manifest.json"
+    write_json(manifest, {**read_json(manifest), "revisions": {"owner/name@main": "c0ffee"}})
+    recipe = {**RECIPE, "name": "big-rehearsal", "rehearses": "big", "pretrain": {"size": "nano"}}
+    report.run(report.ReportConfig(recipe=recipe), run.folders, out, Tools(seed=7))
+    found, page = read_json(out / "results.json"), (out / "report.html").read_text()
+    assert found["command"] == "hornbook run big --rehearse"
+    assert in_words(found) == "A rehearsal of big: every step worked here, and its numbers mean nothing."
+    assert "Does every step of big work here?" in page
+    assert "it trained a tiny model" in page
+    assert "Was the better data better?" not in page
+    assert "<code>owner/name@main</code> was commit <code>c0ffee</code>" in page
+
+
 def test_the_page_is_whole_and_asks_nothing_of_a_network(made: tuple[dict[str, Any], str]) -> None:
     page = _Page()
     page.feed(made[1])
