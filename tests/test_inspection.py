@@ -76,6 +76,11 @@ def test_the_parts_of_a_run_and_why_its_documents_are_there(machine: Machine) ->
         explanation.find(machine, "one", "filter", gone["id"][:12])
     with pytest.raises(InputError, match="`hornbook show one filter` lists them"):
         explanation.find(machine, "one", "filter", "zzz")
+    _, stays = explanation.find(machine, "one", "dedup", row["kept_id"])
+    copies = explanation.explain(machine, "one", "dedup", stays)
+    assert "kept instead of 1 other" in explanation.describe(copies, "kept")
+    assert "corpus/bisect.py  (near copy; this one is longer)" in explanation.describe(copies, "kept")
+    assert explanation.explain(machine, "one", "dedup", gone) == {}
     labelled = inspection.records(machine, "one", "judge", "labelled", "good", 50)
     assert 0 < len(labelled) < 20
     part, record = explanation.find(machine, "one", "filter", labelled[0]["id"])

@@ -52,19 +52,21 @@ def _went_before(machine: Machine, run: str, step: str, id_: str) -> str:
 
 
 def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Why a filter kept or dropped a record of its step; nothing where the step is no filter."""
+    """Why a filter kept or dropped a record of its step; of one that dedup kept, its copies; else nothing."""
     from hornbook.core.records import Document
-    from hornbook.filtering.explain import Places, explain
+    from hornbook.filtering.explain import Places, copies_of, explain
 
     lock = read_json(Path(machine.root) / "runs" / run / "lock.json")
     made = lock[step]
+    store = Store(Path(machine.root), machine.store)
+    if made["stage"] == "dedup" and "reason" not in record:
+        return {"cluster": copies_of(store.fetched("dedup", made["fingerprint"]), record["id"])}
     if made["stage"] != "filter":
         return {}
     if "judge" not in made["inputs"]:
         raise InputError(
             f"{step} of {run} was built when judging was no step of its own; run the recipe again, then ask again"
         )
-    store = Store(Path(machine.root), machine.store)
     by_print = {other["fingerprint"]: other for other in lock.values()}
     judge = by_print[made["inputs"]["judge"]]
     labels = {"labels": lock["annotate"]["fingerprint"]} if "annotate" in lock else {}
@@ -82,6 +84,8 @@ def explain(machine: Machine, run: str, step: str, record: Mapping[str, Any]) ->
 
 def describe(found: Mapping[str, Any], part: str) -> str:
     """An explanation for a person; nothing in it can move the cursor."""
+    if "score" not in found:
+        return "\n".join(map(harmless, _cluster_lines(found["cluster"])))
     least = found["threshold"]
     way = found["scored_by"].replace("_", " ")
     place = f"higher than {found['better_than']:.0%} of the documents; kept from {least:.4f}"
@@ -155,7 +159,8 @@ def _nearest_lines(nearest: list[Mapping[str, Any]]) -> list[str]:
 def _cluster_lines(cluster: list[Mapping[str, Any]]) -> list[str]:
     if not cluster:
         return ["", "   copies: none were found"]
-    lines = ["", f"   copies: kept instead of {len(cluster)} others:"]
+    count = f"{len(cluster)} other{'s' if len(cluster) > 1 else ''}"
+    lines = ["", f"   copies: kept instead of {count}:"]
     lines += [
         f"   {row['similarity']:.2f}  {row['source']}  ({row['reason'].replace('_', ' ')}{_kept_because(row)})"
         for row in cluster[:10]

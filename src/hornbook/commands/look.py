@@ -39,7 +39,12 @@ def show(
     dropped: Annotated[bool, typer.Option("--dropped", help="Look at what was dropped, and why.")] = False,
     limit: Annotated[int, typer.Option(help="Records to show.", min=1)] = 5,
     id_: Annotated[
-        str, typer.Option("--id", help="One document, kept or dropped; of a filter, why.", metavar="ID")
+        str,
+        typer.Option(
+            "--id",
+            help="One document, kept or dropped; of a filter, why; of dedup, its copies.",
+            metavar="ID",
+        ),
     ] = "",
     full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
     root: RootOption = None,

@@ -59,7 +59,7 @@ def explain(document: Document, places: Places) -> dict[str, Any]:
         "label": _label(labels.get(document.id), document.id, places),
         "moved": [],
         "nearest": [],
-        "cluster": _cluster(places.documents, document.id) if places.documents else [],
+        "cluster": copies_of(places.documents, document.id) if places.documents else [],
     }
     if places.features is None:
         return found
@@ -152,7 +152,7 @@ def _nearest(
     ]
 
 
-def _cluster(folder: Path, id_: str) -> list[dict[str, Any]]:
+def copies_of(folder: Path, id_: str) -> list[dict[str, Any]]:
     """The copies that were dropped for this document."""
     path = folder / CLUSTERS
     if not path.is_file():
