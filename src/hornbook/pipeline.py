@@ -228,7 +228,7 @@ STAGES: dict[str, Stage] = {
     "source": Stage(source.run),
     "annotate": Stage(annotate.run, version=3, identity=annotate.identity, asks=annotate.asks),
     "features": Stage(features.run, version=2, identity=features.identity, revisions=features.revisions),
-    "judge": Stage(judge.run, version=3),
+    "judge": Stage(judge.run, version=4),
     "filter": Stage(filter.run, version=6),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),

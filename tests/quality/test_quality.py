@@ -29,6 +29,7 @@ from hornbook.quality.trust import (
     learning_curve,
     out_of_fold,
     roc_auc,
+    roc_auc_over_groups,
     splits,
     trust,
 )
@@ -138,6 +139,21 @@ def test_few_groups_still_score_every_document(groups: list[str]) -> None:
     matrix = np.arange(20, dtype=np.float32)[:, None]
     scores = _unseen(matrix, matrix[:, 0] > 9, groups)
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_documents_that_are_alike_widen_the_interval_over_groups() -> None:
+    """Twenty packages of ten equal documents say as much as twenty documents."""
+    random = np.random.default_rng(0)
+    few = random.random(20)
+    good = np.repeat(few + 0.5 * random.random(20) > 0.75, 10)
+    scores, groups = np.repeat(few, 10), [str(n // 10) for n in range(200)]
+    told = roc_auc_over_groups(scores, good, groups, 1)
+    assert told
+    value, low, high = told
+    _, lowest, highest = trust(scores, good, scores, 1)["roc_auc"]
+    assert value == roc_auc(scores, good)
+    assert high - low > 1.5 * (highest - lowest)
+    assert roc_auc_over_groups(scores[:40], good[:40], groups[:40], 1) is None
 
 
 def test_areas_and_precisions_are_those_of_scikit_learn_ties_too() -> None:

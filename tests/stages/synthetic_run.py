@@ -235,6 +235,7 @@ def synthetic_quality() -> dict[str, Any]:
         "good": 59,
         "good_label": 0.61,
         "groups": 31,
+        "roc_auc_over_groups": [0.74, 0.61, 0.85],
         "threshold": 0.57,
         **trusted,
         "learners": {"forest": trusted, "linear": {**trusted, "rank_correlation": [None, None, None]}},

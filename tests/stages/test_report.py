@@ -166,6 +166,7 @@ def test_columns_that_mean_nothing_alone_count_as_their_set(made: tuple[dict[str
     assert rows[-1]["random"] == 0
     assert sum(row["kept"] for row in rows) == pytest.approx(1)
     assert "learnt without its package, repository or folder (the labels are of 31)" in made[1]
+    assert "over whole packages, whose documents are alike, that of the ROC AUC is 0.610–0.850" in made[1]
     budget = {"rule": {"keep_tokens": 500_000, "bytes_per_token": 3.0}}
     assert judging.rule(budget) == "the best documents that fit into 500,000 tokens of 3 bytes each"
 

@@ -28,6 +28,7 @@ from hornbook.quality.trust import (
     learning_curve,
     out_of_fold,
     resamples,
+    roc_auc_over_groups,
     splits,
     trust,
 )
@@ -114,6 +115,7 @@ def learn(config: JudgeConfig, known: Labelled, out: Path, tools: Tools) -> dict
         "label_histogram": histogram(known.labels),
         "learners": learners,
         "groups": len(set(groups)),
+        "roc_auc_over_groups": roc_auc_over_groups(scores, good, groups, seed),
         "calibration": calibration(probability, good),
         "calibration_before": calibration(scores, good),
         "calibration_error": calibration_error(probability, good),

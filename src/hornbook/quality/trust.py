@@ -20,6 +20,8 @@ CURVE_DRAWS = 2
 CURVE_TREES = 60
 """Enough to see where a curve flattens, and a fifth of the cost."""
 FEWEST_TO_LEARN = 8
+FEWEST_GROUPS = 5
+"""Of fewer, resamples say little."""
 
 Split = tuple[Any, Any]
 
@@ -75,6 +77,22 @@ def trust(scores: Scores, good: Good, labels: Scores, seed: int) -> dict[str, An
     }
     draws = [draw for draw in resamples(len(good), seed) if good[draw].any() and not good[draw].all()]
     return {name: interval(measure, len(good), draws) for name, measure in measures.items()}
+
+
+def roc_auc_over_groups(
+    scores: Scores, good: Good, groups: Sequence[str], seed: int
+) -> list[float | None] | None:
+    """ROC AUC as [value, low, high] over resamples of whole groups: documents of one package are alike.
+
+    None where the groups are too few to be drawn from.
+    """
+    members = [np.flatnonzero(np.asarray(groups) == name) for name in sorted(set(groups))]
+    if len(members) < FEWEST_GROUPS:
+        return None
+    drawn = resamples(len(members), seed)
+    draws = [np.concatenate([members[group] for group in draw]) for draw in drawn]
+    both = [draw for draw in draws if good[draw].any() and not good[draw].all()]
+    return interval(lambda i: roc_auc(scores[i], good[i]), len(good), both)
 
 
 def calibration(scores: Scores, good: Good, bins: int = 5) -> list[dict[str, float]]:
