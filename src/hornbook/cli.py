@@ -11,6 +11,7 @@ import typer
 
 from hornbook.commands import answers, doctor, evaluate, look, model, run, score, train
 from hornbook.core.errors import HornbookError, StoreError
+from hornbook.core.terminal import harmless
 
 app = typer.Typer(
     help="Make textbook-quality data from raw code, train a small code model on it, and prove whether it paid off.",
@@ -89,8 +90,6 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    from hornbook.inspection import harmless
-
     text = harmless(text)  # it may quote a file
     red = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     print(f"\033[31m{text}\033[0m" if red else text, file=sys.stderr)

@@ -12,7 +12,8 @@ from hornbook.core.config import Machine
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json
 from hornbook.core.store import Store
-from hornbook.inspection import NoSuchPart, harmless, records
+from hornbook.core.terminal import harmless
+from hornbook.inspection import NoSuchPart, records
 
 ID = re.compile(r"[\w.:/-]+")
 PARTS = ("kept", "dropped")

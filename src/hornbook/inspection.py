@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -13,11 +12,10 @@ from hornbook.core.config import Machine
 from hornbook.core.errors import InputError, StoreError, first_line
 from hornbook.core.shards import read_json
 from hornbook.core.store import Store, remove, size_bytes
+from hornbook.core.terminal import harmless
 
 MEBIBYTE = 2**20
 SHOWN_NUMBERS = 6
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What could move a terminal's cursor, or reorder what it shows."""
 
 
 class NoSuchPart(InputError):
@@ -107,11 +105,6 @@ def describe(record: dict[str, Any], full: bool, first_lines: int = 12) -> str:
     if len(shown) < len(text):
         lines.append(f"   │ … {len(text) - len(shown)} more lines (--full shows them)")
     return "\n".join(map(harmless, lines)) + "\n"
-
-
-def harmless(text: str) -> str:
-    """A text whose control characters are shown, not sent."""
-    return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def _describe_value(value: Any, full: bool) -> str:

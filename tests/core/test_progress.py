@@ -22,5 +22,8 @@ def test_brackets_of_others_are_text(capsys: pytest.CaptureFixture[str]) -> None
     with terminal.bar("answer [/heldout]", 2, "attempts") as bar:
         bar.note("[/INST]")
         bar.advance()
-        terminal.say("the server said [/INST] and [bold]no")
-    assert "the server said [/INST] and [bold]no" in capsys.readouterr().err
+        terminal.say("the server said [/INST] and [bold]no \x1b[2J")
+        Lines().say("\x1b[2J")
+    said = capsys.readouterr().err
+    assert r"the server said [/INST] and [bold]no \x1b[2J" in said
+    assert "\x1b[2J" not in said

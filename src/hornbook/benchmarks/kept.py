@@ -87,7 +87,7 @@ class Keys:
 
 def _packages() -> list[list[str]]:
     """Names and versions of all that is installed, and so of what programs can import."""
-    return sorted([one.name, one.version] for one in distributions() if "Name" in one.metadata)
+    return sorted([one.name, str(one.version)] for one in distributions() if "Name" in one.metadata)
 
 
 class Kept:

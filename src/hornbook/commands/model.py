@@ -11,6 +11,7 @@ import typer
 
 from hornbook.commands.options import JsonOption, MachineOption, RootOption, read_machine
 from hornbook.commands.printing import print_json
+from hornbook.core.terminal import harmless
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A model folder, or RUN/ARM of a finished run (nano/textbook).", metavar="MODEL")
@@ -95,6 +96,6 @@ def complete(
         return print_json({"prompt": text, "completion": "".join(pieces)})
     plain = sys.stdout.isatty()
     for piece in pieces:
-        print(inspection.harmless(piece) if plain else piece, end="", flush=True)
+        print(harmless(piece) if plain else piece, end="", flush=True)
     print()
     return None

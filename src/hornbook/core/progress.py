@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from hornbook.core.terminal import harmless
+
 
 class Bar(Protocol):
     """One piece of work; `advance` says how much more is done, `note` shows a short fact beside it."""
@@ -90,7 +92,7 @@ class Terminal:
             yield _Bar()
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)  # [/INST] of a server is no style
+        self.console.print(harmless(text), markup=False, highlight=False)  # [/INST] of a server is no style
 
 
 class Lines:
@@ -104,7 +106,7 @@ class Lines:
         yield _LineBar((label, total, unit), done, self.seconds)
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(harmless(text), file=sys.stderr, flush=True)
 
 
 class _LineBar:
