@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import os
 import random
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -211,6 +213,17 @@ def test_missing_and_broken_inputs_end_in_one_clear_line(tmp_path: Path) -> None
         assert "\n" not in str(caught.value)
     with pytest.raises(ValidationError):
         Source.model_validate({"kind": "folders"})
+
+
+def test_columns_that_json_does_not_know_are_kept_as_text(tmp_path: Path) -> None:
+    columns = {"text": [code(1)], "price": [Decimal("1.50")], "key": [b"a\xff"], "on": [date(2026, 1, 2)]}
+    columns |= {"spent": [[timedelta(seconds=90)]], "tags": [["a", "b"]]}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    source = {"kind": "parquet", "path": str(tmp_path / "rows.parquet")}
+    read(tmp_path / "out", sources=[{**source, "meta_keys": ["price", "key", "on", "spent", "tags"]}])
+    (document,) = kept(tmp_path / "out").values()
+    told = {"price": "1.50", "key": "a\\xff", "on": "2026-01-02", "spent": "0:01:30", "tags": ["a", "b"]}
+    assert document.meta == told
 
 
 def test_damage_inside_a_parquet_file_costs_its_rest_alone(tmp_path: Path) -> None:

@@ -129,10 +129,14 @@ def _from_row(candidate: Candidate, row: Any, where: str, bounds: Bounds) -> Doc
         why = ("no_text", f"{source.text_column} is {type(text).__name__}, not a string")
         return quarantined(candidate, where, said, why)
     kept = {name: row.get(key) for key, name in source.meta_columns.items()}
-    meta = {name: _plain(value) for name, value in kept.items() if value is not None}
+    meta = {name: _as_json(value) for name, value in kept.items() if value is not None}
     return sieved(Document(text.replace("\r\n", "\n"), where, source.document_kind, meta), bounds)
 
 
-def _plain(value: Any) -> Any:
-    """A list of one licence is that licence: The Stack keeps lists, and people ask for the name."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+def _as_json(value: Any) -> Any:
+    """A column's value as meta can hold it: a list of one licence as that licence, decimals and the like as text."""
+    if isinstance(value, list) and len(value) == 1:  # The Stack keeps lists, and people ask for the name
+        return _as_json(value[0])
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, str | int | float) else orjson.loads(orjson.dumps(value, default=str))
