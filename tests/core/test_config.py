@@ -7,6 +7,7 @@ from pydantic import Field
 
 from hornbook.core.config import Config, Machine, parse, read_toml
 from hornbook.core.errors import ConfigError, InputError
+from hornbook.sources.source import Source, needed_path
 
 
 class Inner(Config):
@@ -82,3 +83,10 @@ def test_a_missing_and_a_broken_file_are_told_apart(tmp_path: Path) -> None:
 def test_what_deepspeed_cannot_offload_is_refused(place: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=f"deepspeed: {said}"):
         parse(Machine, {"deepspeed": place}, "gpus.toml")
+
+
+def test_a_root_and_a_source_below_home_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(Machine, {"root": "~/data"}, "machine.toml").root == str(tmp_path / "data")
+    (tmp_path / "code").mkdir()
+    assert needed_path(Source(kind="folder", path="~/code")) == tmp_path / "code"

@@ -228,7 +228,7 @@ class Machine(Config):
     def _is_a_folder(cls, root: str) -> str:
         if "://" in root:
             raise ValueError(f"{root} is a URL; root is a folder of this machine, and `store` may be a URL")
-        return root
+        return str(Path(root).expanduser())
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class SourceKind:
 
 def needed_path(source: Source) -> Path:
     """The path of a source on this machine; InputError if there is none."""
-    path = Path(source.path)
+    path = Path(source.path).expanduser()
     if not source.path or not path.exists():
         raise InputError(
             f"{source.path or 'path'} does not exist; a source of kind {source.kind} needs the path of its input"
