@@ -53,10 +53,11 @@ class Database:
             db.execute("begin immediate")
             try:
                 yield db
+                db.execute("commit")
             except BaseException:
-                db.execute("rollback")
+                if db.in_transaction:  # SQLite itself rolls back where a disk is full
+                    db.execute("rollback")
                 raise
-            db.execute("commit")
 
     def close(self) -> None:
         with self:
