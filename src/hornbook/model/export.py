@@ -21,6 +21,7 @@ def save_hf(folder: Path, out: Path, card: str) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already; give the name of a new folder")
+    out = out.resolve()  # where `out` is the folder we are in, it has no name
     partial = out.with_name(f".{out.name}.partial")
     with explained(out):
         shutil.rmtree(partial, ignore_errors=True)
