@@ -110,6 +110,14 @@ def _nano(**changes: object) -> Recipe:
     return parse(Recipe, {**read_toml(path), **changes}, "nano")
 
 
+def test_more_exercises_than_there_are_names_for_are_refused_before_any_work() -> None:
+    teacher = {"source": "teacher", "asks": 9_000_000_000}
+    with pytest.raises(
+        ConfigError, match=r"exercises.teacher.asks: 9,000,000,000 functions are wanted; there are"
+    ):
+        _nano(exercises={**_nano().model_dump()["exercises"], "teacher": teacher})
+
+
 def _late_filter(arm: str) -> dict[str, object]:
     return {"self": {"features": [f"checkpoint:{arm}"], "good_share": 0.3, "keep_share": 0.2}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,7 +100,6 @@ def plan(
         }
         for p in planned
     ]
-    asking = costs(planned, where)
     unbuilt = {p.step.key for p in planned if p.state != "reuse"}
     training = [training for training in trainings(what) if training.step in unbuilt]
     revisions = {name: commit for p in planned for name, commit in p.revisions.items()}
@@ -107,7 +107,7 @@ def plan(
         print_json(
             {
                 "steps": rows,
-                "costs": [asdict(cost) for cost in asking],
+                "costs": [asdict(cost) for cost in costs(planned, where)],
                 "trainings": [asdict(one) for one in training],
                 "revisions": revisions,
             }
@@ -120,10 +120,11 @@ def plan(
         if missing
         else "\nNothing to build: all of it is in the store."
     )
-    _print_costs(asking)
     _print_trainings(training)
     for name, commit in revisions.items():
         print(f"{name} may move; pin the commit that it stands for today: {commit}")
+    sys.stdout.flush()  # to count a million asks takes minutes
+    _print_costs(costs(planned, where))
     return _end(planned)
 
 

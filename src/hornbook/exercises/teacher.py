@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hornbook.core.records import Document, Drop, documents
 from hornbook.core.shards import KEPT, Counts, add_counts, read_json, read_table, shard_name, write_shard
@@ -28,7 +28,7 @@ from hornbook.exercises.tested import (
     tests_prompt_hash,
     with_tests,
 )
-from hornbook.grammar.names import Theme, concept_names, names_text, themes
+from hornbook.grammar.names import Theme, concept_names, most_names, names_text, themes
 from hornbook.teachers import Failed, Forecast, Prompt, Teacher, load_prompt
 from hornbook.text.mining import normal_form
 
@@ -42,6 +42,13 @@ class TeacherConfig(AskingConfig):
     prompt: str = "exercise"
     """A prompt that comes with hornbook, or a text file with $name and $concept in it, and perhaps $difficulty."""
     shard_asks: int = Field(500, ge=1)
+
+    @field_validator("asks")
+    @classmethod
+    def _has_names(cls, asks: int) -> int:
+        if asks > most_names():
+            raise ValueError(f"{asks:,} functions are wanted; there are names for {most_names():,}")
+        return asks
 
     @property
     def asks_teacher(self) -> bool:

@@ -50,6 +50,11 @@ def names_total() -> int:
     return total
 
 
+def most_names() -> int:
+    """So many different names the table is good for."""
+    return int(names_total() * MOST_SHARE)
+
+
 def concept_names() -> list[str]:
     """What a theme may be about."""
     return _table()["concepts"]
@@ -61,9 +66,8 @@ def themes(count: int, seed: int) -> list[Theme]:
     Names that hold the same words, whatever their order and number, are one name. Concepts and difficulties come
     in turn, so that every pair of them is asked for equally often.
     """
-    most = int(names_total() * MOST_SHARE)
-    if count > most:
-        raise ValueError(f"{count} names are wanted; the table is good for {most}")
+    if count > most_names():
+        raise ValueError(f"{count} names are wanted; the table is good for {most_names()}")
     names = islice(_names(seed), count)
     return [Theme(name, *cell) for name, cell in zip(names, _cells(seed), strict=False)]
 
