@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +108,41 @@ def test_a_corpus_needs_few_lines_and_the_run_ends_with_its_answer(corpus: Path)
         [*words[:3], "show", "mine", "read", "--root", root], capture_output=True, text=True, check=True
     )
     assert told.stdout == "There is no record in it.\n"
+
+
+def test_a_step_that_was_left_unfinished_is_planned_as_such(corpus: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "hornbook.cli",
+        "plan",
+        str(corpus),
+        "--json",
+        "--root",
+        str(corpus.parent),
+    ]
+    (first, *_) = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)[
+        "steps"
+    ]
+    assert (first["state"], first["why"]) == ("build", "not built yet")
+    (corpus.parent / "store" / "read" / f"{first['fingerprint']}.partial").mkdir(parents=True)
+    (first, *_) = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)[
+        "steps"
+    ]
+    assert (first["state"], first["why"]) == ("resume", "left unfinished")
+
+
+def test_an_interrupt_says_that_the_work_is_kept(corpus: Path) -> None:
+    corpus.write_text('name = "mine"\n[dedup]\n[[read.sources]]\nkind = "stdlib"\n')
+    words = [sys.executable, "-m", "hornbook.cli", "run", str(corpus), "--root", str(corpus.parent / "root")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline().startswith("[ 1/4] read")
+        run.send_signal(signal.SIGINT)
+        said = run.stderr.read()
+    assert run.returncode == 130
+    assert said.endswith("stopped; run the same command again to resume: finished work is kept\n")
+    assert "Traceback" not in said
 
 
 def test_a_root_that_is_no_folder_is_named(corpus: Path) -> None:

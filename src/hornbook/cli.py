@@ -22,6 +22,9 @@ app = typer.Typer(
     epilog="Start with: `hornbook run nano`",
 )
 
+INTERRUPTED = 130
+STOPPED = "\nstopped; run the same command again to resume: finished work is kept"
+
 COMMANDS: dict[Callable[..., Any], str] = {
     run.run: "Examples: `hornbook run nano` · `hornbook run my.toml --root /data/hb --workers 8`",
     run.plan: "Example: `hornbook plan nano`, after a change to the recipe",
@@ -86,7 +89,11 @@ def main() -> None:
             StoreError.exit_code,
         )
     except KeyboardInterrupt:
-        _fail("\nstopped; run the same command again to resume: finished work is kept", 130)
+        _fail(STOPPED, INTERRUPTED)
+    except SystemExit as done:  # typer's way to end where it saw the interrupt first
+        if done.code == INTERRUPTED:
+            _fail(STOPPED, INTERRUPTED)
+        raise
 
 
 def _fail(text: str, code: int) -> NoReturn:

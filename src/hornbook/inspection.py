@@ -167,7 +167,7 @@ def find_model(machine: Machine, name: str) -> FoundModel:
     if (Path(name) / "config.json").exists():
         return FoundModel(Path(name), Path(name).resolve().name)
     run, _, wanted = name.partition("/")
-    if not wanted or Path(name).is_dir():
+    if Path(name).is_dir():
         raise InputError(f"{name} is neither a model folder (it has no config.json) nor RUN/ARM of a run")
     folder = _run(machine, run)
     steps = read_json(folder / "lock.json")
@@ -175,7 +175,8 @@ def find_model(machine: Machine, name: str) -> FoundModel:
     found = [key for key in made if wanted in (key, key.partition("/")[2])]
     if not found:
         arms = sorted({f"{run}/{key.partition('/')[2]}" for key in made})
-        raise InputError(f"run {run} trained no {wanted!r}; its models: {', '.join(arms)}")
+        said = f"run {run} trained no {wanted!r}" if wanted else f"{run} is a run; name one of its models"
+        raise InputError(f"{said}; its models: {', '.join(arms) or 'none'}")
     stage, _, arm = found[0].partition("/")
     state = "base" if stage == "pretrain" else "finetuned"
     results = read_json(folder / "results.json")

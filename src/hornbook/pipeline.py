@@ -240,7 +240,7 @@ STAGES: dict[str, Stage] = {
     "finetune": Stage(finetune.run, version=3),
     "evaluate": Stage(
         evaluate.run,
-        version=6,
+        version=7,
         identity=evaluate.identity,
         revisions=evaluate.revisions,
         asks=evaluate.asks,

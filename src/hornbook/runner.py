@@ -26,6 +26,7 @@ from hornbook.teachers import Account, Errand, open_teacher
 RUN = "run"
 """The budget of a whole recipe, in the machine file."""
 
+NOT_BUILT = "not built yet"
 State = Literal["reuse", "resume", "build"]
 
 
@@ -79,6 +80,7 @@ def plan_steps(
         print_ = fingerprint(parts)
         state = _state(store, step.stage, print_)
         why = "" if state == "reuse" else _why(parts, lock.get(step.key), step, planned)
+        why = "left unfinished" if (state, why) == ("resume", NOT_BUILT) else why
         is_known = not missing and all(planned[key].is_known for key in step.inputs.values())
         planned[step.key] = Planned(step, print_, parts, state, why, moving, missing, is_known)
     return list(planned.values())
@@ -243,7 +245,7 @@ def _why(
 ) -> str:
     """What differs from the last finished run of the same name, in words."""
     if before is None:
-        return "not built yet"
+        return NOT_BUILT
     rebuilt = (key for key in step.inputs.values() if planned[key].state != "reuse")
     changed = [f"{key} is rebuilt" for key in rebuilt]
     changed += [

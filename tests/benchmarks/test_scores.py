@@ -15,6 +15,7 @@ from hornbook.benchmarks.scores import (
     paired_difference,
     pass_at_k,
     ratio_interval,
+    share_interval,
     wilson,
 )
 
@@ -73,6 +74,12 @@ def test_ratio_weighs_by_size_and_is_the_same_each_time() -> None:
     assert found.value == 15 / 14
     assert found == ratio_interval([10.0, 1.0, 4.0], [10.0, 2.0, 2.0], seed=3)
     assert found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_happened_never_or_always_is_not_certain(share: float) -> None:
+    assert share_interval([share] * 20) == wilson(round(20 * share), 20)
+    assert share_interval([0.0, 0.5, 1.0] * 9) == mean_interval([0.0, 0.5, 1.0] * 9)
 
 
 def test_gold_measures_are_their_formulas() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hub import COMMIT, mirror
 
+from hornbook.core.errors import InputError
 from hornbook.core.hub import commit_of, moving
 
 ASK = """
@@ -33,6 +34,13 @@ def test_a_commit_is_itself_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert commit_of("o/m", COMMIT) == COMMIT
     assert moving("o/m", COMMIT) == {}
+
+
+def test_a_path_is_no_name_of_the_hub() -> None:
+    with pytest.raises(
+        InputError, match="path/to/model is neither a folder nor a name on the Hugging Face Hub"
+    ):
+        commit_of("path/to/model", "main")
 
 
 def test_a_branch_is_looked_up_and_without_a_network_what_was_fetched_last_counts(tmp_path: Path) -> None:

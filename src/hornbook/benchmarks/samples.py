@@ -208,9 +208,9 @@ class Tally:
         }
 
     def _pass_at(self, k: int) -> list[float]:
-        """[value, low, high]: Wilson's interval where each problem has one attempt, else a bootstrap over problems."""
-        from hornbook.benchmarks.scores import mean_interval, pass_at_k, triple, wilson
+        """[value, low, high]: Wilson's interval where each problem has one attempt, else share_interval's."""
+        from hornbook.benchmarks.scores import pass_at_k, share_interval, triple, wilson
 
         values = [pass_at_k(n, self.passed[id_], k) for id_, n in self.tried.items()]
         single = set(self.tried.values()) == {1}
-        return triple(wilson(round(sum(values)), len(values)) if single else mean_interval(values))
+        return triple(wilson(round(sum(values)), len(values)) if single else share_interval(values))

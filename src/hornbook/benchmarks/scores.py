@@ -54,6 +54,16 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     return ratio_interval(values, np.ones(len(values)).tolist(), seed)
 
 
+def share_interval(values: Sequence[float], seed: int = 0) -> Interval:
+    """The mean of shares over problems: the bootstrap's interval, or where all are 0 or all are 1 Wilson's.
+
+    There every resample is the same, and a bootstrap would claim to be certain.
+    """
+    if set(values) in ({0.0}, {1.0}):
+        return wilson(round(sum(values)), len(values))
+    return mean_interval(values, seed)
+
+
 def ratio_interval(parts: Sequence[float], wholes: Sequence[float], seed: int = 0) -> Interval:
     """sum(parts) / sum(wholes) over problems, which are resampled together, with its bootstrap percentile interval."""
     top, bottom = np.asarray(parts, float), np.asarray(wholes, float)

@@ -34,7 +34,10 @@ SHOWN = 5
 
 def score(
     samples: Annotated[
-        Path, typer.Argument(help="JSONL of attempts (.gz, .zst): task_id, and completion or solution.")
+        Path,
+        typer.Argument(
+            help="JSONL of attempts (.gz, .zst): task_id, and completion or solution.", metavar="SAMPLES"
+        ),
     ],
     benchmark: Annotated[
         str, typer.Option("--benchmark", "-b", help="Benchmark, or NAME:FILE for a file of its form.")

@@ -28,9 +28,14 @@ def commit_of(name: str, revision: str, kind: str = "model") -> str:
     if COMMIT.fullmatch(revision):
         return revision
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
 
     try:
         return str(HfApi().repo_info(name, revision=revision, repo_type=kind).sha)
+    except HFValidationError as error:
+        raise InputError(
+            f"{name} is neither a folder nor a name on the Hugging Face Hub, as in owner/name"
+        ) from error
     except Exception as error:  # the client's, the network's, the server's
         fetched = _last_fetched(name, revision, kind)
         if fetched:

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from hornbook.core.terminal import harmless
 
+NARROW = 100
+"""Columns of a terminal below which the bar itself is left out: the numbers say more."""
+
 
 class Bar(Protocol):
     """One piece of work; `advance` says how much more is done, `note` shows a short fact beside it."""
@@ -68,18 +71,22 @@ class Terminal:
             TimeRemainingColumn,
         )
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
+        narrow = self.console.width < NARROW
         columns = (
-            TextColumn("  {task.description:<24}", markup=False),
-            BarColumn(24),
+            TextColumn("  {task.description}" if narrow else "  {task.description:<24}", markup=False),
+            *(() if narrow else (BarColumn(24),)),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("eta"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            TextColumn(
+                "{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
         )
-        with RichProgress(*columns, console=self.console, transient=True) as progress:
+        with RichProgress(*columns, console=self.console, transient=True, expand=True) as progress:
             task = progress.add_task(label, total=total, completed=int(done), unit=unit, note="")
 
             class _Bar:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hornbook.benchmarks.attempts import program
 from hornbook.benchmarks.problem import Problem, problems_hash
-from hornbook.benchmarks.scores import mean_interval, triple
+from hornbook.benchmarks.scores import mean_interval, share_interval, triple
 from hornbook.core.progress import Progress
 from hornbook.core.records import text_id
 from hornbook.core.shards import read_json, write_json
@@ -84,8 +84,8 @@ def margins(
         "problems": len(gaps),
         "mutants": len(told),
         "chance": fmean(1 / (1 + len(found)) for found in gaps.values()),
-        "choice": triple(mean_interval([float(min(found) > 0) for found in gaps.values()], seed)),
-        "over_mutants": triple(mean_interval(list(shares.values()), seed)),
+        "choice": triple(share_interval([float(min(found) > 0) for found in gaps.values()], seed)),
+        "over_mutants": triple(share_interval(list(shares.values()), seed)),
         "margin_bits": triple(mean_interval([min(found) for found in gaps.values()], seed)),
         "by_problem": shares,
     }

@@ -8,7 +8,15 @@ from typing import Any
 
 from hornbook.benchmarks.attempts import shown
 from hornbook.benchmarks.problem import Problem
-from hornbook.benchmarks.scores import Interval, mean_interval, pass_at_k, ratio_interval, triple, wilson
+from hornbook.benchmarks.scores import (
+    Interval,
+    mean_interval,
+    pass_at_k,
+    ratio_interval,
+    share_interval,
+    triple,
+    wilson,
+)
 from hornbook.evaluation.evaluator import Evaluator, by_problem, gold_pairs
 
 Attempt = Mapping[str, Any]
@@ -73,7 +81,7 @@ def _tried(rows: Sequence[Attempt]) -> tuple[int, int]:
 def _pass_at(counts: Sequence[tuple[int, int]], k: int, seed: int) -> Interval:
     if all(n == 1 for n, _ in counts):
         return wilson(sum(passed for _, passed in counts), len(counts))
-    return mean_interval([pass_at_k(n, passed, k) for n, passed in counts], seed)
+    return share_interval([pass_at_k(n, passed, k) for n, passed in counts], seed)
 
 
 def _likelihoods(gold: Sequence[Mapping[str, float]], seed: int) -> dict[str, list[float] | None]:

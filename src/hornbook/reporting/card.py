@@ -11,6 +11,7 @@ from hornbook import __version__
 from hornbook.core.shards import read_json
 from hornbook.model.checkpoint import CONFIG_FILE, MODEL_FILE
 from hornbook.model.convert import config_from_transformers
+from hornbook.reporting.compare import TITLES
 
 
 def model_card(folder: Path, results: Mapping[str, Any], arm: str = "", state: str = "") -> str:
@@ -34,17 +35,13 @@ def model_card(folder: Path, results: Mapping[str, Any], arm: str = "", state: s
         mixes=_mixes(results, arm, state),
         curation=results.get("curation"),
         trained=record if "training" in record else None,
+        pretrained=results.get("training", {}).get(f"pretrain/{arm}", {}).get("tokens", 0),
         scores=model.get("benchmarks", {}),
+        titles=TITLES,
     )
 
 
-def _mixes(results: Mapping[str, Any], arm: str, state: str) -> list[tuple[str, Mapping[str, float]]]:
-    """(stage, dataset -> share) for each training that led to the model."""
-    if not results:
-        return []
-    recipe = results["recipe"]
-    plan = recipe["arms"][arm]
-    stages = [("pretrain", plan["mix"])]
-    if state == "finetuned":
-        stages.append(("finetune", plan["finetune"]))
-    return [(stage, recipe["mixes"][name]["parts"]) for stage, name in stages]
+def _mixes(results: Mapping[str, Any], arm: str, state: str) -> list[Mapping[str, Any]]:
+    """What each training that led to the model read, as the report has it."""
+    stages = ("pretrain", "finetune") if state == "finetuned" else ("pretrain",)
+    return [mix for mix in results.get("mixes", []) if arm in mix["arms"] and mix["stage"] in stages]
