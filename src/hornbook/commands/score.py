@@ -32,13 +32,16 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
+SamplesArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="JSONL of attempts (.gz, .zst): task_id, and completion or solution.", metavar="SAMPLES"
+    ),
+]
+
+
 def score(
-    samples: Annotated[
-        Path,
-        typer.Argument(
-            help="JSONL of attempts (.gz, .zst): task_id, and completion or solution.", metavar="SAMPLES"
-        ),
-    ],
+    samples: SamplesArgument,
     benchmark: Annotated[
         str, typer.Option("--benchmark", "-b", help="Benchmark, or NAME:FILE for a file of its form.")
     ],
