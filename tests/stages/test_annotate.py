@@ -11,6 +11,7 @@ from hornbook.core.progress import Silent
 from hornbook.core.records import Document
 from hornbook.core.shards import read_table, write_shard
 from hornbook.core.tools import Tools
+from hornbook.stages import annotate
 from hornbook.stages.annotate import AgainConfig, AnnotateConfig, asks, draw_sample, identity, run
 from hornbook.teachers import open_teacher
 
@@ -161,3 +162,16 @@ def test_the_seed_is_asked_with_only_where_it_matters(tmp_path: Path) -> None:
         config = AnnotateConfig(mode="rubric", labels=2, temperature=temperature)
         assert {ask.seed for ask in asks(config, {}, 7).asks} == {seed}
         assert all("score" in ask.schema for ask in asks(config, {}, 7).asks)
+
+
+def test_a_plan_draws_its_sample_only_where_that_is_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Document(f"x = {n}\n" * 20, f"a/{n}.py", "code") for n in range(6)]
+    write_shard(tmp_path, "shard-00000.parquet", rows)
+    config = AnnotateConfig(labels=4)
+    drawn = asks(config, {"documents": tmp_path}, 7)
+    assert (len(set(drawn.asks)), drawn.guess) == (4, "")
+    monkeypatch.setattr(annotate, "QUICK_DOCUMENTS", 5)
+    guessed = asks(config, {"documents": tmp_path}, 7)
+    assert (len(set(guessed.asks)), guessed.guess) == (4, "drawing from so many documents takes long")

@@ -327,7 +327,7 @@ def test_the_forecast_is_what_is_asked_where_every_page_yields_something(tmp_pat
     assert set(forecast.asks) == set(asked)
     assert forecast.guess == "cells are chosen by what earlier rounds yield"
     more = TextbooksConfig(pages=4, grounded_share=1, books={"count": 2, "chapters": 3, "pages": 2})  # type: ignore[arg-type]
-    assert len(asks(more, {}, 7).asks) == 4 + 2 * (1 + 3 * (1 + 2))
+    assert len(list(asks(more, {}, 7).asks)) == 4 + 2 * (1 + 3 * (1 + 2))
     assert "there are no documents yet" in asks(more, {}, 7).guess
 
 

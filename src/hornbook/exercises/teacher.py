@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,9 +66,9 @@ def identity(config: TeacherConfig) -> Mapping[str, str]:
 
 def asks(config: TeacherConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """The asks for functions, and stand-ins for those that will ask for the tests of what is readable."""
-    functions = questions(config, _messages(config, list(themes(config.asks, seed))), seed)
-    tests = stand_ins(config, config.asks, seed)
-    return Forecast([*functions, *tests], "tests are asked for what can be read, which nobody knows yet")
+    functions = questions(config, _messages(config, themes(config.asks, seed)), seed)
+    asked = chain(functions, stand_ins(config, config.asks, seed))
+    return Forecast(asked, "tests are asked for what can be read, which nobody knows yet")
 
 
 def known_concepts(config: TeacherConfig) -> int:
@@ -97,9 +97,9 @@ def _prompt(config: TeacherConfig) -> Prompt:
     return load_prompt(config.prompt, ("name", "concept"), ("difficulty",))
 
 
-def _messages(config: TeacherConfig, asked: Sequence[Theme]) -> list[Messages]:
+def _messages(config: TeacherConfig, asked: Iterable[Theme]) -> Iterator[Messages]:
     prompt = _prompt(config)
-    return [prompt.fill(name=t.name, concept=t.concept, difficulty=t.wish) for t in asked]
+    return (prompt.fill(name=t.name, concept=t.concept, difficulty=t.wish) for t in asked)
 
 
 def _write(
@@ -135,7 +135,7 @@ def _functions(
     config: TeacherConfig, teacher: Teacher, asked: Sequence[Theme], tools: Tools
 ) -> Iterator[Exercise | tuple[str, Refusal]]:
     """The function that the teacher wrote for each theme, or the raw answer and what is wrong with it."""
-    said = answers(config, teacher, _messages(config, asked), tools, "asking for functions")
+    said = answers(config, teacher, list(_messages(config, asked)), tools, "asking for functions")
     for theme, text in zip(asked, said, strict=True):
         if isinstance(text, Failed):
             yield "", Refusal(f"teacher_{text.reason}", text.detail)

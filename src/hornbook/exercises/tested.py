@@ -58,7 +58,7 @@ def answers(
     config: AskingConfig, teacher: Teacher, messages: Sequence[Messages], tools: Tools, label: str
 ) -> Iterator[str | Failed]:
     """The raw answers in the order of the messages; StageError once too many asks failed."""
-    asks = questions(config, messages, tools.seed)
+    asks = list(questions(config, messages, tools.seed))
     cap = FailureCap("exercises", len(asks), config.max_failed_share)
     with tools.progress.bar(label, len(asks), "functions") as bar:
         for answer in answer_all(teacher, asks, on_done=lambda _: bar.advance()):
@@ -67,17 +67,17 @@ def answers(
             yield answer if isinstance(answer, Failed) else answer.text
 
 
-def questions(config: AskingConfig, messages: Sequence[Messages], seed: int) -> list[Ask]:
+def questions(config: AskingConfig, messages: Iterable[Messages], seed: int) -> Iterator[Ask]:
     """The messages as asks."""
-    return [Ask(said, config.max_answer_tokens, config.temperature, seed=seed) for said in messages]
+    return (Ask(said, config.max_answer_tokens, config.temperature, seed=seed) for said in messages)
 
 
-def stand_ins(config: AskingConfig, count: int, seed: int) -> list[Ask]:
+def stand_ins(config: AskingConfig, count: int, seed: int) -> Iterator[Ask]:
     """Asks for the tests of functions that are not there yet, of a usual length: for a forecast."""
     prompt = load_prompt(config.tests_prompt, *PROMPT_NAMES)
-    names = [f"function_{number}" for number in range(count)]
+    names = (f"function_{number}" for number in range(count))
     body = "(values):\n" + "    Return what a usual docstring says about this.\n" * 6
-    return questions(config, [prompt.fill(function=f"def {n}{body}", name=n) for n in names], seed)
+    return questions(config, (prompt.fill(function=f"def {n}{body}", name=n) for n in names), seed)
 
 
 def with_tests(

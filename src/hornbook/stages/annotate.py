@@ -6,8 +6,8 @@ import hashlib
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from hornbook.core.config import Config
 from hornbook.core.errors import StageError
 from hornbook.core.records import SCHEMA, Document, documents, documents_table, to_json
-from hornbook.core.shards import Counts, read_table, shard_name, shards, write_json, write_shard
+from hornbook.core.shards import Counts, count_rows, read_table, shard_name, shards, write_json, write_shard
 from hornbook.core.tools import Tools
 from hornbook.quality.agreement import agreement
 from hornbook.quality.features import beginning
@@ -56,6 +56,8 @@ SCHEMA_OF_RUBRIC = to_json(
     }
 )
 AGREEMENT = "agreement.json"
+QUICK_DOCUMENTS = 200_000
+"""Of more, a plan does not draw the sample."""
 
 
 class AnnotateConfig(Config):
@@ -118,26 +120,28 @@ def _prompt(config: AnnotateConfig) -> Prompt:
 
 
 def asks(config: AnnotateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
-    """What will be asked; stand-ins of the longest excerpts while there are no documents."""
-    if "documents" in inputs:
-        return Forecast(_questions(config, draw_sample(inputs["documents"], config.labels, seed), seed))
+    """What will be asked; stand-ins of the longest excerpts while there are no documents, or too many to draw from."""
+    folder = inputs.get("documents")
+    if folder is not None and count_rows(folder) <= QUICK_DOCUMENTS:
+        sample = draw_sample(folder, config.labels, seed)
+        return Forecast(_questions(config, (document.text for document in sample), seed))
     longest = "x = 1\n" * (config.excerpt_chars // 6)
-    stand_ins = [Document(f"# {number}\n{longest}", "", "code") for number in range(config.labels)]
-    return Forecast(_questions(config, stand_ins, seed), "there are no documents yet")
+    stand_ins = (f"# {number}\n{longest}" for number in range(config.labels))
+    guess = "drawing from so many documents takes long" if folder else "there are no documents yet"
+    return Forecast(_questions(config, stand_ins, seed), guess)
 
 
-def _questions(config: AnnotateConfig, sample: Sequence[Document], seed: int) -> list[Ask]:
-    prompt = _prompt(config)
-    asks = [Ask(prompt.fill(excerpt=beginning(document.text, config.excerpt_chars))) for document in sample]
-    if config.mode == "yes_no":
-        return [replace(ask, choices=CHOICES) for ask in asks]
-    settings: dict[str, Any] = {
-        "max_answer_tokens": config.max_answer_tokens,
-        "schema": SCHEMA_OF_RUBRIC,
-        "temperature": config.temperature,
-        "seed": seed if config.temperature else 0,
-    }
-    return [replace(ask, **settings) for ask in asks]
+def _questions(config: AnnotateConfig, texts: Iterable[str], seed: int) -> Iterator[Ask]:
+    prompt, settings = _prompt(config), dict[str, Any](choices=CHOICES)
+    if config.mode == "rubric":
+        settings = {
+            "max_answer_tokens": config.max_answer_tokens,
+            "schema": SCHEMA_OF_RUBRIC,
+            "temperature": config.temperature,
+            "seed": seed if config.temperature else 0,
+        }
+    for text in texts:
+        yield Ask(prompt.fill(excerpt=beginning(text, config.excerpt_chars)), **settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ def run(config: AnnotateConfig, inputs: Mapping[str, Path], out: Path, tools: To
         raise StageError(
             f"annotate: no documents in {inputs['documents']} to judge; look at what dedup dropped"
         )
-    questions = _questions(config, sample, tools.seed)
+    questions = list(_questions(config, (document.text for document in sample), tools.seed))
     cap = FailureCap("annotate", len(questions), config.max_failed_share)
     labels: list[Label] = []
     with tools.teacher() as opened, tools.progress.bar("judging", len(questions), "documents") as bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -135,19 +135,21 @@ def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Fore
     folder = inputs.get("documents")
     is_quick = folder is not None and count_rows(folder) <= QUICK_DOCUMENTS
     real = questions.functions(folder) if is_quick else questions.stand_ins()
-    found: list[Ask] = []
-    for _, numbers in _parts(config.pages, config.pages_a_round):
-        cells = questions.plan(coverage, numbers, real)
-        found += [questions.page(number, cell, real.get(number))[0] for number, cell in cells.items()]
-    found += [ask for book in questions.books() for ask in book.stand_ins()]
-    found += [questions.plain(number) for number in range(config.plain_pages)]
+
+    def found() -> Iterator[Ask]:
+        for _, numbers in _parts(config.pages, config.pages_a_round):
+            cells = questions.plan(coverage, numbers, real)
+            yield from (questions.page(number, cell, real.get(number))[0] for number, cell in cells.items())
+        yield from (ask for book in questions.books() for ask in book.stand_ins())
+        yield from map(questions.plain, range(config.plain_pages))
+
     reasons = {
         "cells are chosen by what earlier rounds yield": config.pages > 2 * config.pages_a_round,
         "there are no documents yet": config.grounded_share > 0 and folder is None,
         "drawing functions of so many documents takes long": folder is not None and not is_quick,
         "what books ask depends on their outlines": config.books.count > 0,
     }
-    return Forecast(found, "; ".join(reason for reason, holds in reasons.items() if holds))
+    return Forecast(found(), "; ".join(reason for reason, holds in reasons.items() if holds))
 
 
 def run(config: TextbooksConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
@@ -243,7 +245,7 @@ class _Questions:
     def stand_ins(self) -> dict[int, Real]:
         """Functions of the greatest length in place of those that nobody knows yet."""
         longest = "x = 1\n" * (FUNCTION_CHARS[1] // 6)
-        return {n: Real(f"function_{n}", f"# {n}\n{longest}", "") for n in self._grounded()}
+        return {n: Real(f"function_{n}", longest, "") for n in self._grounded()}
 
     def _grounded(self) -> list[int]:
         """The numbers of the pages that are to explain a function."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hornbook.core.config import Prices
@@ -19,7 +19,8 @@ ENOUGH_ANSWERS = 10
 class Forecast:
     """What a stage would ask; `guess` says why these are not the very asks, and is empty where they are."""
 
-    asks: Sequence[Ask]
+    asks: Iterable[Ask]
+    """Made as they are counted, where they are many: a million do not fit into the memory of a laptop."""
     guess: str = ""
 
 
@@ -37,24 +38,28 @@ class Estimate:
 
 
 def estimate(
-    asks: Sequence[Ask], find: Callable[[Ask], Answer | None], prices: Prices | None = None
+    asks: Iterable[Ask], find: Callable[[Ask], Answer | None], prices: Prices | None = None
 ) -> Estimate:
-    """The cost of asking what `find` (a cache) does not hold; equal asks are paid once."""
-    found = {ask: find(ask) for ask in dict.fromkeys(asks)}
-    known = [(ask, answer) for ask, answer in found.items() if answer is not None]
-    missing = [ask for ask, answer in found.items() if answer is None]
-    measured = len(known) >= ENOUGH_ANSWERS and all(answer.tokens_in for _, answer in known)
-    share_in, share_out = _shares(known) if measured else (TYPICAL_TOKENS_PER_BYTE, 1.0)
-    tokens_in = math.ceil(sum(prompt_tokens(ask) for ask in missing) * share_in)
-    tokens_out = math.ceil(sum(answer_tokens(ask) for ask in missing) * share_out)
+    """The cost of asking what `find` (a cache) does not hold; equal asks are paid once. No ask is kept."""
+    seen: set[int] = set()
+    known = bound_in = bound_out = used_in = used_out = left_in = left_out = 0
+    is_told = True
+    for ask in asks:
+        if (key := hash(ask)) in seen:
+            continue
+        seen.add(key)
+        answer, most_in, most_out = find(ask), prompt_tokens(ask), answer_tokens(ask)
+        if answer is None:
+            left_in, left_out = left_in + most_in, left_out + most_out
+            continue
+        known += 1
+        is_told = is_told and bool(answer.tokens_in)
+        bound_in, bound_out = bound_in + most_in, bound_out + most_out
+        used_in, used_out = used_in + answer.tokens_in, used_out + answer.tokens_out
+    measured = known >= ENOUGH_ANSWERS and is_told
+    share_in, share_out = (
+        (used_in / bound_in, used_out / bound_out) if measured else (TYPICAL_TOKENS_PER_BYTE, 1.0)
+    )
+    tokens_in, tokens_out = math.ceil(left_in * share_in), math.ceil(left_out * share_out)
     money = (prices or Prices()).money(tokens_in, tokens_out)
-    basis = "measured" if measured else "bound"
-    return Estimate(len(found), len(known), tokens_in, tokens_out, money, basis)
-
-
-def _shares(known: Sequence[tuple[Ask, Answer]]) -> tuple[float, float]:
-    """How much of their bounds the prompts and the answers of the cache have used."""
-    tokens_in = sum(answer.tokens_in for _, answer in known)
-    tokens_out = sum(answer.tokens_out for _, answer in known)
-    bounds = sum(prompt_tokens(ask) for ask, _ in known), sum(answer_tokens(ask) for ask, _ in known)
-    return tokens_in / bounds[0], tokens_out / bounds[1]
+    return Estimate(len(seen), known, tokens_in, tokens_out, money, "measured" if measured else "bound")
