@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from hornbook.commands import completion
 from hornbook.commands.options import (
     JsonOption,
     MachineOption,
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str,
     typer.Argument(
-        help="A model folder, a Hub id, RUN/ARM of a run, or what --url calls it.", metavar="MODEL"
+        help="A model folder, a Hub id, RUN/ARM of a run, or what --url calls it.",
+        metavar="MODEL",
+        autocompletion=completion.models,
     ),
 ]
 Benchmarks = Annotated[

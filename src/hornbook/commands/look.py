@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hornbook.commands import completion
 from hornbook.commands.options import JsonOption, MachineOption, RootOption, read_machine
 from hornbook.commands.printing import print_json, print_table
 from hornbook.core.errors import InputError
@@ -30,8 +31,13 @@ def status(root: RootOption = None, machine: MachineOption = None, as_json: Json
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="Name of a run.", metavar="RUN")],
-    step: Annotated[str, typer.Argument(help="Step, as `hornbook plan` names it.", metavar="STEP")] = "",
+    run: Annotated[str, typer.Argument(help="Name of a run.", metavar="RUN", autocompletion=completion.runs)],
+    step: Annotated[
+        str,
+        typer.Argument(
+            help="Step, as `hornbook plan` names it.", metavar="STEP", autocompletion=completion.steps
+        ),
+    ] = "",
     where: Annotated[str, typer.Option(help="SQL condition over the columns.", metavar="SQL")] = "",
     part: Annotated[
         str, typer.Option(help="Part of the dataset: kept, dropped, clusters, labelled, heldout, attempts.")

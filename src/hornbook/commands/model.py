@@ -9,12 +9,18 @@ from typing import Annotated, Optional
 
 import typer
 
+from hornbook.commands import completion
 from hornbook.commands.options import JsonOption, MachineOption, RootOption, read_machine
 from hornbook.commands.printing import print_json
 from hornbook.core.terminal import harmless
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="A model folder, or RUN/ARM of a finished run (nano/textbook).", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="A model folder, or RUN/ARM of a finished run (nano/textbook).",
+        metavar="MODEL",
+        autocompletion=completion.models,
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from hornbook.commands import completion
 from hornbook.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from hornbook.pipeline import Recipe
 
 RecipeArgument = Annotated[
-    str, typer.Argument(help="A recipe file, or the name of one that ships with hornbook.", metavar="RECIPE")
+    str,
+    typer.Argument(
+        help="A recipe file, or the name of one that ships with hornbook.",
+        metavar="RECIPE",
+        autocompletion=completion.recipes,
+    ),
 ]
 RootOption = Annotated[
     Optional[str],  # noqa: UP045  (typer reads it at run time)
@@ -88,7 +94,7 @@ def read_machine(
 
     path = path or (Path(os.environ["HORNBOOK_MACHINE"]) if os.environ.get("HORNBOOK_MACHINE") else None)
     values: dict[str, Any] = read_toml(path) if path else {}
-    given = {"root": root or os.environ.get("HORNBOOK_ROOT"), "workers": workers, "launch": launch}
+    given = {"root": given_root(root), "workers": workers, "launch": launch}
     given["require_isolation"] = require_isolation
     where = parse(
         Machine, {**values, **{k: v for k, v in given.items() if v is not None}}, str(path or "options")
@@ -98,6 +104,11 @@ def read_machine(
     if not nearest.is_dir():
         raise InputError(f"root {where.root}: {nearest} is a file; name a folder with --root")
     return where
+
+
+def given_root(root: str | None) -> str | None:
+    """--root, else HORNBOOK_ROOT."""
+    return root or os.environ.get("HORNBOOK_ROOT")
 
 
 def read_keys(machine: Machine) -> dict[str, SecretStr]:
