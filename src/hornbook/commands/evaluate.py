@@ -109,6 +109,7 @@ def _show(found: dict[str, Any], beside: str | None) -> None:
     if found["differences"]:
         print(f"\n{found['scores'][0]['model']} minus each model of {beside}, problem by problem:")
         print_table(found["differences"])
+        print("Intervals are over problems; how far another training would move either model is not in them.")
     for line in found["notes"]:
         print(line)
     print(f"\nAttempts, verdicts and all numbers: {found['folder']}")
