@@ -60,3 +60,8 @@ def test_layout_and_comments_do_not_make_a_new_solution() -> None:
     assert normal_form(plain.body) == normal_form(same.body)
     assert normal_form(plain.body) != normal_form("    return a + a\n")
     assert body_nodes(function("It.", "    return a\n")) == 3
+
+
+def test_a_form_that_nests_too_deeply_is_the_body_itself() -> None:
+    body = f"    return {' + '.join(['a'] * 1000)}\n"
+    assert normal_form(body) == body

@@ -66,3 +66,10 @@ def test_the_draw_is_seeded_and_a_smaller_one_is_part_of_it() -> None:
     assert set(few) <= set(mutants(SOURCE, 3, 9, HEAD))
     assert mutants(SOURCE, 4, 4, HEAD) != few
     assert mutants("def f(:", 1, 5) == []
+
+
+def test_what_nests_too_deeply_is_left_alone() -> None:
+    """One such function must not cost the shard that it is in."""
+    deep = f"def f(a):\n    return {' + '.join(['a'] * 1000)}\n"
+    assert mutants(deep, seed=0, limit=3) == []
+    assert mutants(deep.replace("a + " * 900, ""), seed=0, limit=3)

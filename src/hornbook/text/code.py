@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
+DEEPEST = 200
+"""Levels of a syntax tree: ast.dump and ast.unparse call themselves three or four times for each."""
 BUILTIN_NAMES = frozenset(name for name in dir(builtins) if not name.startswith("_")) | {"__import__"}
 
 
@@ -65,6 +67,14 @@ def parse(source: str) -> ast.Module | None:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+
+def is_deep(tree: ast.AST) -> bool:
+    """Whether a tree has more levels than the recursive functions of `ast` take wherever they are called."""
+    level: list[ast.AST] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
 
 
 def top_level_functions(source: str) -> Iterator[Function]:

@@ -6,7 +6,7 @@ import ast
 import re
 import textwrap
 
-from hornbook.text.code import Example, Function, parse
+from hornbook.text.code import Example, Function, is_deep, parse
 
 EXCEPTION = re.compile(r"^Traceback .*^(\w[\w.]*)", re.DOTALL | re.MULTILINE)
 
@@ -14,7 +14,7 @@ EXCEPTION = re.compile(r"^Traceback .*^(\w[\w.]*)", re.DOTALL | re.MULTILINE)
 def normal_form(body: str) -> str:
     """The body of a function without its comments and layout: equal forms, equal solutions."""
     tree = parse(f"def f():\n{body}")
-    return ast.unparse(tree) if tree else body
+    return ast.unparse(tree) if tree and not is_deep(tree) else body
 
 
 def body_nodes(function: Function) -> int:

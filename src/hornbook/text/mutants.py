@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hornbook.text.code import parse
+from hornbook.text.code import is_deep, parse
 
 OPERATORS: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {
     ast.Add: ("+", ("-",)),
@@ -139,7 +139,8 @@ def mutants(source: str, seed: int, limit: int, start: int = 0) -> list[Mutant]:
 
     Only bodies at or after character `start` are changed (no signature, docstring or f-string), so with
     `start=len(prompt)` every mutant still begins with the prompt. The draw depends on source, seed and start alone,
-    and a smaller limit draws a subset. Not every mutant need behave differently. Empty where the source does not parse.
+    and a smaller limit draws a subset. Not every mutant need behave differently. Empty where the source does not parse,
+    or nests hundreds of levels deep.
     """
     by_kind: dict[str, list[tuple[int, Mutant]]] = {}
     for place, mutant in enumerate(_all_mutants(source, len(source[:start].encode()))):
@@ -158,7 +159,7 @@ def mutants(source: str, seed: int, limit: int, start: int = 0) -> list[Mutant]:
 def _all_mutants(source: str, start: int) -> Iterator[Mutant]:
     """Every mutant that parses and is another program, once each, in the order of the tree."""
     tree, text = parse(source), _Text.of(source)
-    if tree is None:
+    if tree is None or is_deep(tree):
         return
     seen = {ast.dump(tree)}
     for node in _nodes(tree):
