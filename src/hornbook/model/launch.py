@@ -55,8 +55,9 @@ def launched(run: Run, config: Config, inputs: Mapping[str, Path], out: Path, to
     )  # fmt: skip
     shown = not isinstance(tools.progress, Silent)
     job = (run, config, dict(inputs), out, (tools.seed, tools.machine, tools.sandbox, shown))
-    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is said once, below
+    for name in list(logging.root.manager.loggerDict):  # each has a level of its own
+        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is said once, below
     try:
         found: dict[int, Counts] = elastic_launch(how, _one_of_many)(*job)
     except ChildFailedError as error:
