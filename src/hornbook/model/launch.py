@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 Run = Callable[[Any, Mapping[str, Path], Path, Tools], Counts]
 TAG = "state"
+PATIENCE = timedelta(minutes=30)
+"""While one process writes a checkpoint, 17 GB of phi-1, the others wait; NCCL alone would give up after 10 minutes."""
 
 
 def needs_launch(machine: Machine) -> bool:
@@ -109,7 +112,7 @@ def joining(machine: Machine) -> Iterator[None]:
     cuda = device != "cpu"
     if cuda:
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if cuda else "gloo")
+    distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:
