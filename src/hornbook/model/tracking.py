@@ -87,9 +87,7 @@ def open_tracker(machine: Machine, run: str, config: Mapping[str, Any]) -> Track
         return TRACKERS[machine.tracker](run, config, machine)
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # each package has its own: no key, no server, a project's name that it refuses
+    except Exception as error:  # each package has its own: no key, no server, a name that it refuses
         raise InputError(
             f"tracker is {machine.tracker!r}, but it did not start: {first_line(error)} (docs/training.md has what "
             "each needs; without any: tracker none)"
