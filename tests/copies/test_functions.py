@@ -67,6 +67,12 @@ def test_the_share_decides(tmp_path: Path, share: float, gone: int) -> None:
     assert orjson.loads((tmp_path / "out" / "dedup.json").read_bytes())["true_pairs"] == 0
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_functions_are_found_whatever_ends_a_line(ending: str) -> None:
+    source = ending.join(["import os", "def f():", "    return 1", "", "def g():", "    return 2"])
+    assert list(function_texts(source)) == ["def f(): return 1", "def g(): return 2"]
+
+
 def test_functions_and_methods_are_alike_whatever_their_indentation() -> None:
     (plain,) = function_texts(function(3))
     (method,) = function_texts("class A:\n" + function(3, "    "))

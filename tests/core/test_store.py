@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def test_a_second_builder_of_the_same_thing_is_refused(tmp_path: Path) -> None:
         go.set()
         holder.join()
     with Store(tmp_path).building("read", "f00d"):
+        pass
+
+
+def test_a_lock_that_was_unlinked_before_it_was_held_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another run publishes between the opening and the locking."""
+    store, hold = Store(tmp_path), fcntl.flock
+    lock = store.partial("read", "f00d").with_suffix(".lock")
+
+    def late(file: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", hold)
+        lock.unlink()
+        hold(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    refused = pytest.raises(StoreError, match="another run")
+    with store.building("read", "f00d"), refused, Store(tmp_path).building("read", "f00d"):
         pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,7 +23,7 @@ BODIES, COPIES = "functions", "functions-copied"
 def function_texts(source: str) -> Iterator[str]:
     """The functions and methods of a module, each with its runs of blanks as one space."""
     tree = parse(source)
-    lines = source.split("\n")
+    lines = re.split("\r\n?|\n", source)  # as the parser counts them
     bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))] if tree else []
     for body in bodies:
         for node in body:

@@ -64,14 +64,14 @@ class Store:
         """The partial folder of a thing, locked: a second run that wants to build it is refused."""
         partial = self.partial(stage, print_)
         try:
-            partial.mkdir(parents=True, exist_ok=True)
-            lock = os.open(partial.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            lock = _locked(partial)
+            partial.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"cannot write the store at {self.root}: {error.strerror}; choose another --root"
             ) from error
         try:
-            _lock(lock, partial)
             with explained(self.root):
                 yield partial
         finally:
@@ -140,13 +140,21 @@ def size_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _lock(lock: int, partial: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StoreError(
-            f"{partial} is being built by another run; wait for it, or use another --root"
-        ) from error
+def _locked(partial: Path) -> int:
+    """The open lock file of a partial folder, held; one that a run unlinked as it published is no lock any more."""
+    path = partial.with_suffix(".lock")
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise StoreError(
+                f"{partial} is being built by another run; wait for it, or use another --root"
+            ) from error
+        if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+        os.close(lock)
 
 
 def _is_held(lock: Path) -> bool:

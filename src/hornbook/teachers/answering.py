@@ -115,6 +115,6 @@ class FailureCap:
             counted = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
             raise StageError(
                 f"{self.stage}: more than {self.max_share:.0%} of {self.total} asks failed ({counted}; last: "
-                f"{failed.detail or failed.reason}); mend the teacher or raise {self.stage}.max_failed_share "
+                f"{failed.detail or failed.reason}); mend the teacher or raise this step's max_failed_share "
                 "(answers so far are kept)"
             )
