@@ -28,7 +28,7 @@ COUNT = 30
 
 
 def batch_place(server: Server, **settings: Any) -> EndpointPlace:
-    return server.place(**{"batch": True, "poll_seconds": 0.05, "gather_seconds": 0.5, **settings})
+    return server.place(**{"batch": True, "poll_seconds": 0.05, "gather_seconds": 1.0, **settings})
 
 
 def words(count: int) -> list[Any]:
@@ -49,7 +49,7 @@ ALL = [str(number) for number in range(COUNT)]
 
 def test_asks_are_gathered_into_jobs_and_answered_in_order(tmp_path: Path) -> None:
     with serving(Server()) as server:
-        assert texts(ask_all(batch_place(server, batch_asks=12), str(tmp_path))) == ALL
+        assert texts(ask_all(batch_place(server, batch_asks=12, gather_seconds=3), str(tmp_path))) == ALL
         sent = [data for name, data in server.files.values() if name != "output.jsonl"]
         assert sorted(len(data.splitlines()) for data in sent) == [6, 12, 12]
         assert texts(ask_all(batch_place(server), str(tmp_path))) == ALL
