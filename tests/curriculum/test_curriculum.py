@@ -85,7 +85,7 @@ def test_a_file_of_your_own_adds_to_the_shipped_one_or_replaces_parts_of_it(tmp_
         ('[[chapter]]\ntitle = "Knots"\narea = "k"\n', r"own\.toml: chapter\.0\.topics is missing"),
         (
             '[[audience]]\nname = "x"\ntxt = "y"\n',
-            r"own\.toml: .*unknown key audience\.0\.txt; did you mean text",
+            r"(?s)own\.toml:.*unknown key audience\.0\.txt; did you mean text",
         ),
         ('replace = ["styles"]\n', r"own\.toml: replace names styles, but the file lists none"),
         ('[[style]]\nname = "plain"\ntext = "y"\n', r"own\.toml: the style 'plain' is there twice"),

@@ -143,7 +143,7 @@ def test_settings_that_mean_nothing_are_refused(values: dict[str, float], said: 
 
 RECIPE = {
     "name": "dial",
-    "row_tokens": 64,
+    "row_tokens": 512,
     "exercises": {"grammar": {"source": "grammar"}},
     "degrade": {"wrong": {"dataset": "exercises/grammar", "wrong_solutions": 0.5}},
     "decontaminate": {},
