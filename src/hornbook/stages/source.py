@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
@@ -42,6 +43,6 @@ def _take(job: tuple[str, Path, Path]) -> Counts:
     return write_shard(out, path.name, table.filter(pc.equal(_names(path), name)))
 
 
-def _names(path: Path) -> pc.Expression:
+def _names(path: Path) -> pa.ChunkedArray:
     """The first part of each document's source: a file of a folder, or a line or row of a file."""
     return pc.replace_substring_regex(read_table(path, ["source"])["source"], "[/:].*$", "")
