@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,16 @@ def test_an_error_is_told_that_sqlite_has_answered_with_a_rollback_of_its_own(tm
         db.execute("insert into words values ('b')")
     assert _words(database) == ["b"]
     database.close()
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    for number in range(40):
+        path, together = tmp_path / f"{number}.sqlite", threading.Barrier(6)
+
+        def open_one(path: Path = path, together: threading.Barrier = together) -> Database:
+            together.wait()
+            return Database(path, "the words in", TABLE)
+
+        with ThreadPoolExecutor(6) as threads:
+            for opened in [threads.submit(open_one) for _ in range(6)]:
+                opened.result().close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from hornbook.core.errors import StoreError
 
 CACHE_KIB = 64 * 1024
 """Keys are hashes, so every look-up is at another place of the index."""
+PATIENCE = 120
+"""Seconds to wait for a file that others are writing to."""
 
 
 class Database:
@@ -25,8 +28,8 @@ class Database:
         self._one_at_a_time = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=120, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma journal_mode = wal")
+            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            _log_ahead(self._db)
             self._db.execute(f"pragma synchronous = {synchronous}")
             self._db.execute(f"pragma cache_size = -{CACHE_KIB}")
             self._db.executescript(tables)
@@ -62,3 +65,16 @@ class Database:
     def close(self) -> None:
         with self:
             self._db.close()
+
+
+def _log_ahead(db: sqlite3.Connection) -> None:
+    """Turn on the write-ahead log; while others do the same to a new file, SQLite refuses it without waiting."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
