@@ -51,7 +51,7 @@ class Checkpoints:
         """
         for folder in reversed(self._whole()):
             facts = self.facts(folder)
-            if facts["layout"] != engine.layout:
+            if facts.get("layout", engine.layout) != engine.layout:
                 raise StageError(
                     f"{folder} was written by {facts['layout']}, and {engine.layout} cannot go on from it: train with "
                     f"the former's launch and deepspeed settings, or delete {self.folder} to start anew"
