@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import sysconfig
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import zstandard
 from pydantic import ValidationError
 
+import hornbook
 from hornbook.core.errors import InputError
 from hornbook.core.records import Document
 from hornbook.core.shards import read_documents, read_table, shards
@@ -98,6 +100,25 @@ def test_the_machine_s_own_python_is_read_without_hornbook(tmp_path: Path) -> No
     assert not any(name.startswith(("/", "hornbook")) or "\\" in name for name in documents)
     assert sum(bool(document.meta["licence"]) for document in documents.values()) > len(documents) / 2
     assert sum(len(document.text.encode()) for document in documents.values()) < 4_000_000
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("kind", ["installed", "folder"])
+def test_an_installed_hornbook_is_never_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, linked: bool
+) -> None:
+    site = tmp_path / "lib"
+    for package in ("hornbook/deeper", "hornbook_extra", "other"):
+        (site / package).mkdir(parents=True)
+        folder(site / package, module=code(len(package)))
+    folder(site / "hornbook", __init__=code(1))
+    (tmp_path / "lib64").symlink_to(site)
+    place = tmp_path / ("lib64" if linked else "lib")
+    monkeypatch.setattr(hornbook, "__file__", str(site / "hornbook" / "__init__.py"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(place))
+    read(tmp_path / "out", sources=[{"kind": kind, "path": str(place) if kind == "folder" else ""}])
+    names = {"/".join(name.rsplit("/", 2)[-2:]) for name in kept(tmp_path / "out")}
+    assert names == {"hornbook_extra/module.py", "other/module.py"}
 
 
 def test_the_sample_is_stable_when_files_come_and_go(tmp_path: Path) -> None:

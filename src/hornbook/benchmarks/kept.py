@@ -9,16 +9,15 @@ import json
 import os
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, astuple
 from hmac import compare_digest
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from hornbook.benchmarks.problem import Problem
+from hornbook.benchmarks.problem import Problem, key_values
 from hornbook.benchmarks.proof import TIMES_OWN_SECONDS
 from hornbook.core.errors import InputError
-from hornbook.sandbox import Sandbox, Verdict
+from hornbook.sandbox import Limits, Sandbox, Verdict
 
 EDITION = 1
 """Raised by hand when the sandbox judges otherwise than before."""
@@ -36,7 +35,7 @@ class Keys:
     def __init__(self, sandbox: Sandbox, secret: bytes) -> None:
         self._settings = {
             **{"edition": EDITION, "python": sys.version, "mode": sandbox.mode, "packages": _packages()},
-            **{"limits": asdict(sandbox.limits), "times_own_seconds": TIMES_OWN_SECONDS},
+            **{"limits": _limit_fields(sandbox.limits), "times_own_seconds": TIMES_OWN_SECONDS},
             "isolation": sandbox.isolation,
         }
         self._begun: dict[Problem, Any] = {}
@@ -46,7 +45,7 @@ class Keys:
     def key(self, problem: Problem, code: str) -> Key:
         """The key of a program's verdict on a problem."""
         if problem not in self._begun:
-            text = json.dumps([self._settings, astuple(problem)], sort_keys=True)
+            text = json.dumps([self._settings, key_values(problem)], sort_keys=True)
             self._begun[problem] = self._keyed.copy()
             self._begun[problem].update(text.encode())
         digest = self._begun[problem].copy()
@@ -83,6 +82,18 @@ class Keys:
         digest.update(json.dumps([key, outcome, seconds, reason]).encode())
         seal: str = digest.hexdigest()
         return seal
+
+
+def _limit_fields(limits: Limits) -> dict[str, float]:
+    """The limits as keys hold them. These names are part of every key: they never change."""
+    return {
+        "cpu_seconds": limits.cpu_seconds,
+        "wall_seconds": limits.wall_seconds,
+        "memory_bytes": limits.memory_bytes,
+        "processes": limits.processes,
+        "file_bytes": limits.file_bytes,
+        "output_bytes": limits.output_bytes,
+    }
 
 
 def _packages() -> list[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from hornbook.core.records import text_id, to_json
@@ -40,6 +40,21 @@ def from_row(row: Mapping[str, Any], benchmark: str, tests: str = "") -> Problem
     )
 
 
+def key_values(problem: Problem) -> tuple[Any, ...]:
+    """All of a problem, in the order that keys and hashes hold it. It never changes."""
+    return (
+        problem.id,
+        problem.prompt,
+        problem.solution,
+        problem.tests,
+        problem.entry_point,
+        problem.benchmark,
+        problem.concepts,
+        problem.difficulty,
+        problem.published_prompt,
+    )
+
+
 def problems_hash(problems: Sequence[Problem]) -> str:
     """A hash of everything in the problems: equal hashes are the same benchmark to the letter."""
-    return text_id(to_json([astuple(problem) for problem in problems]))
+    return text_id(to_json([key_values(problem) for problem in problems]))

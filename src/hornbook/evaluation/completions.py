@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import orjson
 
@@ -35,12 +35,13 @@ class Completions:
         key = _key(model, _asked(prompt, sampling, seed))
         with self._database as db:
             row = db.execute("select completion from completions where key = ?", (key,)).fetchone()
-        return None if row is None else Completion(**orjson.loads(row[0]))
+        return None if row is None else _read(orjson.loads(row[0]))
 
     def keep(self, model: str, prompt: str, sampling: Sampling, seed: int, completion: Completion) -> None:
         """On disk when this returns; where another process was first, its completion stays."""
         asked = _asked(prompt, sampling, seed)
-        row = (_key(model, asked), model, asked, to_json(asdict(completion)))
+        kept = {"text": completion.text, "tokens": completion.tokens, "ended": completion.ended}
+        row = (_key(model, asked), model, asked, to_json(kept))
         with self._database as db:
             db.execute("insert or ignore into completions values (?, ?, ?, ?)", row)
 
@@ -52,10 +53,23 @@ class Completions:
 
 
 def _asked(prompt: str, sampling: Sampling, seed: int) -> str:
-    """All that can change a completion beside the model; how many are written side by side does not."""
-    settings = asdict(sampling)
-    del settings["batch_size"]
-    return to_json({"prompt": prompt, "seed": seed if sampling.temperature > 0 else 0, **settings})
+    """All that can change a completion beside the model; how many are written side by side does not.
+
+    These names are part of every key: they never change.
+    """
+    fields = {
+        "prompt": prompt,
+        "seed": seed if sampling.temperature > 0 else 0,
+        "max_new_tokens": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "stop": sampling.stop,
+    }
+    return to_json(fields)
+
+
+def _read(fields: Mapping[str, Any]) -> Completion:
+    return Completion(text=fields["text"], tokens=fields["tokens"], ended=fields["ended"])
 
 
 def _key(model: str, asked: str) -> bytes:

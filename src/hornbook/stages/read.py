@@ -5,7 +5,6 @@ What is no document is dropped with its reason, and reading goes on.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 import xxhash
 from pydantic import Field
 
+import hornbook
 from hornbook.core.errors import InputError
 from hornbook.core.places import Unreachable
 from hornbook.core.records import Document, Drop, text_id, to_json
@@ -28,7 +28,6 @@ from hornbook.sources.files import about
 from hornbook.text.files import Found, files_identity
 from hornbook.text.packages import owners_of_files, site_folders
 
-OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 WHOLE_BYTES = 1_000_000
 """A file of records that is smaller is drawn whole: it may be a single record. Only the last one drawn is cut."""
 WORK = "work"
@@ -108,12 +107,24 @@ def _candidates(config: ReadConfig) -> list[Candidate]:
     """Every file of every source, without hornbook's own, in order of source and name."""
     found: list[Candidate] = []
     for source in (written.pinned for written in config.sources):
-        files = (f for f in KINDS[source.kind].find(source) if not f.path.startswith(OWN_FOLDER))
+        files = _without_own(KINDS[source.kind].find(source))
         with _reachable(source.path):
             found.extend(_first(source, sorted(files, key=lambda f: f.name)))
     if not found:
         raise InputError("read.sources: no file to read in any of them; check the paths and suffixes")
     return found
+
+
+def _without_own(files: Iterable[Found]) -> Iterator[Found]:
+    """The files outside hornbook's own package, whatever links lead to it."""
+    own = Path(hornbook.__file__).resolve().parent
+    is_own: dict[str, bool] = {}
+    for found in files:
+        folder = found.path.rpartition("/")[0]
+        if folder not in is_own:
+            is_own[folder] = Path(folder).resolve().is_relative_to(own)
+        if not is_own[folder]:
+            yield found
 
 
 def _first(source: Source, files: list[Found]) -> Iterator[Candidate]:

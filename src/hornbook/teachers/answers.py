@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,34 @@ class Question:
 
 def question(model: str, revision: str, ask: Ask) -> Question:
     """What is asked of whom: the same question deserves the same answer."""
-    fields = {name: getattr(ask, name) for name in Ask.__slots__}  # asdict() takes ten times as long
-    asked = to_json(fields)
+    asked = to_json(_ask_fields(ask))
     key = hashlib.sha256("\0".join((model, revision, asked)).encode()).digest()
     return Question(model, revision, asked, key)
+
+
+def _ask_fields(ask: Ask) -> dict[str, Any]:
+    """An ask as keys and exported files hold it. These names are part of every key: they never change."""
+    return {
+        "messages": ask.messages,
+        "max_answer_tokens": ask.max_answer_tokens,
+        "temperature": ask.temperature,
+        "top_p": ask.top_p,
+        "seed": ask.seed,
+        "choices": ask.choices,
+        "schema": ask.schema,
+    }
+
+
+def _answer_fields(answer: Answer) -> dict[str, Any]:
+    """An answer as the database and exported files hold it; the names never change."""
+    return {
+        "text": answer.text,
+        "tokens_in": answer.tokens_in,
+        "tokens_out": answer.tokens_out,
+        "logprobs": answer.logprobs,
+        "truncated": answer.truncated,
+        "cached": answer.cached,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +92,11 @@ class Answers:
         """The answer under this key, marked as cached."""
         with self._database as db:
             row = db.execute("select answer from answers where key = ?", (key,)).fetchone()
-        return None if row is None else Answer(**{**orjson.loads(row[0]), "cached": True})
+        return None if row is None else _read_answer({**orjson.loads(row[0]), "cached": True})
 
     def keep(self, asked: Question, answer: Answer) -> Answer:
         """Write the answer; where another process was first, its answer holds for both."""
-        row = (asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer)))
+        row = (asked.key, asked.model, asked.revision, asked.asked, to_json(_answer_fields(answer)))
         with self._database as db:
             written = db.execute("insert or ignore into answers values (?, ?, ?, ?, ?)", row).rowcount
         return answer if written else self.find(asked.key) or answer
@@ -159,14 +183,44 @@ def _rows_of(lines: Iterable[bytes], path: Path) -> Iterator[tuple[bytes, str, s
             raise InputError(
                 f"{path}:{number} is not an exported answer ({error}); nothing was taken in"
             ) from error
-        yield asked.key, asked.model, asked.revision, asked.asked, to_json(asdict(answer))
+        yield asked.key, asked.model, asked.revision, asked.asked, to_json(_answer_fields(answer))
 
 
 def _read(line: dict[str, Any]) -> tuple[Question, Answer]:
-    ask = dict(line["ask"])
-    ask["messages"] = tuple((str(role), str(content)) for role, content in ask["messages"])
-    ask["choices"] = tuple(map(str, ask.get("choices", ())))
-    answer = Answer(**line["answer"])
+    ask, answer = _read_ask(line["ask"]), _read_answer(line["answer"])
     if not isinstance(answer.text, str) or not isinstance(line["model"], str):
         raise ValueError("its model or text is no string")
-    return question(line["model"], line.get("revision", ""), Ask(**ask)), answer
+    return question(line["model"], line.get("revision", ""), ask), answer
+
+
+def _read_ask(fields: Mapping[str, Any]) -> Ask:
+    """The ask of its stored fields; a field that is missing has its default, an unknown one is a ValueError."""
+    found = _with_defaults(fields, _ask_fields(Ask(())))
+    return Ask(
+        messages=tuple((str(role), str(content)) for role, content in fields["messages"]),
+        max_answer_tokens=found["max_answer_tokens"],
+        temperature=found["temperature"],
+        top_p=found["top_p"],
+        seed=found["seed"],
+        choices=tuple(map(str, found["choices"])),
+        schema=found["schema"],
+    )
+
+
+def _read_answer(fields: Mapping[str, Any]) -> Answer:
+    """The answer of its stored fields, with the same rules."""
+    found = _with_defaults(fields, _answer_fields(Answer("")))
+    return Answer(
+        text=fields["text"],
+        tokens_in=found["tokens_in"],
+        tokens_out=found["tokens_out"],
+        logprobs=found["logprobs"],
+        truncated=found["truncated"],
+        cached=found["cached"],
+    )
+
+
+def _with_defaults(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := fields.keys() - defaults.keys():
+        raise ValueError(f"unknown field {min(unknown)}")
+    return {**defaults, **fields}
