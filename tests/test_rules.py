@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "hornbook"
 FILES = sorted(PACKAGE.rglob("*.py"))
-MAX_FILE_LINES = 400
+MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 6
 MAX_NESTING = 3
@@ -98,7 +98,8 @@ def test_only_the_command_line_reads_the_environment() -> None:
         "cli.py",
         "options.py",
         "isolation.py",
-    }  # the sandbox tells programs where home is
+        "precision.py",
+    }  # the sandbox tells programs where home is; torch's own limits belong to what is measured under them
 
 
 @pytest.mark.parametrize("module", ["hornbook.cli", "hornbook.pipeline"])

@@ -18,6 +18,7 @@ from hornbook.evaluation.models import ModelConfig
 from hornbook.filtering.layout import laid_out
 from hornbook.filtering.settings import FilterConfig
 from hornbook.model.config import BY_EXERCISES
+from hornbook.model.precision import Taking, settled
 from hornbook.stages import (
     annotate,
     decontaminate,
@@ -218,6 +219,8 @@ class Stage:
     """Content hashes of what it reads beside its config and inputs: prompts, benchmarks, files of the user."""
     revisions: Callable[[Any], Mapping[str, str]] | None = None
     """Repository@branch -> its commit today, of what it takes from the Hub without naming a commit."""
+    settled: Callable[[Any, Taking], Any] | None = None
+    """The config with the precision that is taken on this machine in place of `auto`."""
     asks: Callable[[Any, Mapping[str, Path], int], Forecast] | None = None
     """What it would ask its teacher, by config, those of its inputs that are built, and seed: for `hornbook plan`."""
 
@@ -227,7 +230,13 @@ STAGES: dict[str, Stage] = {
     "dedup": Stage(dedup.run, version=3),
     "source": Stage(source.run),
     "annotate": Stage(annotate.run, version=3, identity=annotate.identity, asks=annotate.asks),
-    "features": Stage(features.run, version=2, identity=features.identity, revisions=features.revisions),
+    "features": Stage(
+        features.run,
+        version=2,
+        identity=features.identity,
+        revisions=features.revisions,
+        settled=features.settled,
+    ),
     "judge": Stage(judge.run, version=4),
     "filter": Stage(filter.run, version=6),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
@@ -236,16 +245,17 @@ STAGES: dict[str, Stage] = {
     "decontaminate": Stage(decontaminate.run, identity=decontaminate.identity),
     "tokenizer": Stage(tokenizer.run, version=2, identity=tokenizer.identity, revisions=tokenizer.revisions),
     "pack": Stage(pack.run),
-    "pretrain": Stage(pretrain.run, version=3),
-    "finetune": Stage(finetune.run, version=3),
+    "pretrain": Stage(pretrain.run, version=4, settled=settled),
+    "finetune": Stage(finetune.run, version=4, settled=settled),
     "evaluate": Stage(
         evaluate.run,
-        version=7,
+        version=8,
         identity=evaluate.identity,
         revisions=evaluate.revisions,
+        settled=evaluate.settled,
         asks=evaluate.asks,
     ),
-    "report": Stage(report.run, version=2, identity=report.identity),
+    "report": Stage(report.run, version=3, identity=report.identity),
 }
 
 

@@ -20,9 +20,12 @@ from hornbook.core.shards import read_json, write_json
 from hornbook.core.store import Store, fingerprint
 from hornbook.core.tools import Tools
 from hornbook.core.workers import Workers, available_cpus, open_workers
+from hornbook.model.config import TrainConfig
+from hornbook.model.precision import DTYPES, take
 from hornbook.pipeline import STAGES, Recipe, Step, steps
 from hornbook.teachers import Account, Errand, open_teacher
 
+TRAINS = ("pretrain", "finetune")
 RUN = "run"
 """The budget of a whole recipe, in the machine file."""
 
@@ -58,16 +61,26 @@ def plan(recipe: Recipe, machine: Machine, even_without_inputs: bool = False) ->
     InputError where a source, a model or a benchmark cannot be had, unless `even_without_inputs`.
     """
     _check_budgets(recipe, machine)
-    return plan_steps(steps(recipe), machine, read_lock(machine, recipe.name), even_without_inputs)
+    wanted, lock = steps(recipe), read_lock(machine, recipe.name)
+    planned = plan_steps(wanted, machine, lock, even_without_inputs)
+    return _begun_otherwise(planned, wanted, machine, lock, even_without_inputs) or planned
 
 
 def plan_steps(
-    wanted: Iterable[Step], machine: Machine, lock: Mapping[str, Any], even_without_inputs: bool = False
+    wanted: Iterable[Step],
+    machine: Machine,
+    lock: Mapping[str, Any],
+    even_without_inputs: bool = False,
+    auto: str = "",
 ) -> list[Planned]:
-    """The same for any steps, each after those that it reads; `lock` is what they were made from the last time."""
+    """The same for any steps, each after those that it reads; `lock` is what they were made from the last time.
+
+    A precision of `auto` becomes the machine's choice, or the one that is given here.
+    """
     store = Store(Path(machine.root), machine.store)
     planned: dict[str, Planned] = {}
-    for step in wanted:
+    for given in wanted:
+        step = in_precision(given, machine, auto)
         prints = {name: planned[key].fingerprint for name, key in sorted(step.inputs.items())}
         revisions, missing = STAGES[step.stage].revisions, ""
         try:
@@ -84,6 +97,44 @@ def plan_steps(
         is_known = not missing and all(planned[key].is_known for key in step.inputs.values())
         planned[step.key] = Planned(step, print_, parts, state, why, moving, missing, is_known)
     return list(planned.values())
+
+
+def in_precision(step: Step, machine: Machine, auto: str = "") -> Step:
+    """The step with the precision that is taken; ConfigError names the step if its device cannot compute in it."""
+    settled = STAGES[step.stage].settled
+    if not settled:
+        return step
+    try:
+        taken = settled(
+            step.config, lambda name: auto if auto and name == "auto" else take(name, machine, keep=True)
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{step.key}: {error}") from error
+    return replace(step, config=taken)
+
+
+def _begun_otherwise(
+    planned: list[Planned],
+    wanted: list[Step],
+    machine: Machine,
+    lock: Mapping[str, Any],
+    even_without_inputs: bool,
+) -> list[Planned] | None:
+    """The plan in another precision than the machine's choice if a training was begun in it, and none in the choice."""
+    asked = [
+        step for step in wanted if isinstance(step.config, TrainConfig) and step.config.precision == "auto"
+    ]
+    begun = [path for path in Store(Path(machine.root)).unfinished() if path.parent.name in TRAINS]
+    keys = {step.key for step in asked}
+    if not (asked and begun) or any(p.state == "resume" and p.step.key in keys for p in planned):
+        return None
+    choice = take("auto", machine)
+    for other in DTYPES.keys() - {choice}:
+        again = plan_steps(wanted, machine, lock, even_without_inputs, other)
+        if any(p.state == "resume" and p.step.key in keys for p in again):
+            why = f"left unfinished in {other}, and continued in it (auto is {choice} here now)"
+            return [replace(p, why=why) if p.state == "resume" and p.step.key in keys else p for p in again]
+    return None
 
 
 def execute(

@@ -47,7 +47,9 @@ def _texts(model: Any, sampling: Sampling, seeds: list[int]) -> list[str]:
 def test_our_model_exported_says_the_same_through_transformers(
     checkpoint: Checkpoint, exported: Path, sampling: Sampling
 ) -> None:
-    theirs = open_model(ModelConfig(source=str(exported), begin_with="bos"), Surroundings(device="cpu"))
+    theirs = open_model(
+        ModelConfig(source=str(exported), begin_with="bos", precision="fp32"), Surroundings(device="cpu")
+    )
     assert _texts(theirs, sampling, SEEDS) == _texts(checkpoint, sampling, SEEDS)
     ours, found = checkpoint.score(PAIRS), theirs.score(PAIRS)
     assert ours is not None
@@ -58,7 +60,9 @@ def test_our_model_exported_says_the_same_through_transformers(
 
 
 def test_a_long_text_is_scored_in_windows_by_both(checkpoint: Checkpoint, exported: Path) -> None:
-    theirs = open_model(ModelConfig(source=str(exported), begin_with="bos"), Surroundings(device="cpu"))
+    theirs = open_model(
+        ModelConfig(source=str(exported), begin_with="bos", precision="fp32"), Surroundings(device="cpu")
+    )
     long = [("def f():\n", "    x = 1\n" * 120)]
     ours, found = checkpoint.score(long), theirs.score(long)
     assert ours is not None
@@ -76,7 +80,7 @@ def test_a_small_llama_made_here_is_evaluated(tmp_path: Path, exported: Path) ->
     model.save_pretrained(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((exported / name).read_bytes())
-    opened = open_model(ModelConfig(source=str(tmp_path)), Surroundings(device="cpu"))
+    opened = open_model(ModelConfig(source=str(tmp_path), precision="fp32"), Surroundings(device="cpu"))
     one_by_one = [
         next(iter(opened.complete([p], DRAWN, [s])))[1].text for p, s in zip(PROMPTS, SEEDS, strict=True)
     ]
@@ -102,10 +106,10 @@ def test_a_fingerprint_follows_the_contents_and_not_the_place(
 def test_what_is_no_model_is_said_in_a_line(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     with pytest.raises(InputError, match="holds no model"):
-        open_model(ModelConfig(source=str(tmp_path)), Surroundings()).fingerprint  # noqa: B018
+        open_model(ModelConfig(source=str(tmp_path), precision="fp32"), Surroundings()).fingerprint  # noqa: B018
     (tmp_path / "config.json").write_text('{"model_type": "unheard-of"}')
     with pytest.raises(InputError, match="cannot be loaded by transformers"):
-        open_model(ModelConfig(source=str(tmp_path)), Surroundings()).score(PAIRS)
+        open_model(ModelConfig(source=str(tmp_path), precision="fp32"), Surroundings()).score(PAIRS)
     with pytest.raises(ConfigError, match=r'set \[models."mine"\] url'):
         open_model(ModelConfig(source="x", kind="endpoint"), Surroundings("mine"))
 

@@ -129,6 +129,22 @@ def _torch(where: Machine) -> Iterator[Finding]:
     yield Finding("compiler", "ok" if compiler else "note", compiler or "none", advice)
 
 
+def _precision(where: Machine) -> Iterator[Finding]:
+    from hornbook.core.errors import HornbookError
+
+    try:
+        from hornbook.model.plan import find_device
+        from hornbook.model.precision import choose
+        from hornbook.model.speed import ceiling
+
+        choice = choose(where)
+        rate = ceiling(find_device(where.device), choice.precision)
+    except (ImportError, HornbookError):
+        return  # said above
+    found = f"{choice.precision} ({choice.why}), {rate / 1e9:,.0f} GFLOP/s in matrix products"
+    yield Finding("precision", "ok", found)
+
+
 def _extras(_: Machine) -> Iterator[Finding]:
     for name, what in (("ray", "for engine = 'ray'"), ("deepspeed", "for engines of many GPUs")):
         try:
@@ -200,6 +216,7 @@ LOOKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _memory,
     _disk,
     _torch,
+    _precision,
     _extras,
     _teacher,
     _benchmarks,

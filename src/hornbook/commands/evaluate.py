@@ -48,7 +48,7 @@ Url = Annotated[str, typer.Option(help="An OpenAI-compatible server, as http://h
 KeyVariable = Annotated[str, typer.Option(help="Environment variable that holds its key.")]
 Kind = Annotated[str, typer.Option(help="auto, hornbook, huggingface or endpoint.")]
 Revision = Annotated[str, typer.Option(help="Commit or tag on the Hub.")]
-Numbers = Annotated[str, typer.Option(help="float32, bfloat16 or float16 (transformers).")]
+Precision = Annotated[str, typer.Option(help="auto, bf16, fp16 or fp32 (transformers).")]
 BeginWith = Annotated[str, typer.Option(help="tokenizer, bos or nothing (transformers).")]
 Name = Annotated[str, typer.Option(help="What to call it. [default: from MODEL]")]
 Beside = Annotated[
@@ -75,7 +75,7 @@ def evaluate(
     key_variable: KeyVariable = "",
     kind: Kind = "auto",
     revision: Revision = "",
-    dtype: Numbers = "float32",
+    precision: Precision = "auto",
     begin_with: BeginWith = "tokenizer",
     name: Name = "",
     beside: Beside = None,
@@ -92,7 +92,7 @@ def evaluate(
         "model": {
             "source": _source(model, where, bool(url)),
             "kind": "endpoint" if url else kind,
-            **{"revision": revision, "dtype": dtype, "begin_with": begin_with},
+            **{"revision": revision, "precision": precision, "begin_with": begin_with},
         },
         **{"benchmarks": benchmark, "heldout_problems": 0, "boundaries": boundary, "stop_rule": stop_rule},
         **{"samples": samples, "temperature": temperature, "top_p": top_p, "max_answer_tokens": tokens},

@@ -16,6 +16,9 @@ from hornbook.core.config import Config, EndpointPlace
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.core.hashing import file_hash
 from hornbook.core.hub import commit_of, moving
+from hornbook.core.shards import read_json
+from hornbook.model import precision
+from hornbook.model.precision import DTYPES, Precision, Taking
 from hornbook.model.sampling import Completion, Sampling, Score
 
 if TYPE_CHECKING:
@@ -51,8 +54,9 @@ class ModelConfig(Config):
     """hornbook, huggingface or endpoint; auto looks at the folder, and takes the Hub where there is none."""
     revision: str = ""
     """A commit or tag of the Hub; for a server, which weights answer as far as you know."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """The numbers that a transformers model computes in."""
+    precision: Precision = "auto"
+    """The numbers that a transformers model computes in; auto, the default, takes what the machine is fast in, as in
+    training. Models that hornbook trained are evaluated in fp32."""
     begin_with: Literal["tokenizer", "bos", "nothing"] = "tokenizer"
     """What a transformers model sees before every text: what its tokenizer puts there, its bos token, or nothing."""
 
@@ -106,6 +110,11 @@ def revisions(config: ModelConfig) -> Mapping[str, str]:
     return moving(config.source, config.revision or "main") if on_hub else {}
 
 
+def settled(config: ModelConfig, taking: Taking) -> ModelConfig:
+    """The config with the precision that is taken, for a kind of model that has one."""
+    return precision.settled(config, taking) if _kind(config) == "huggingface" else config
+
+
 def _commit(config: ModelConfig) -> str:
     return commit_of(config.source, config.revision or "main")
 
@@ -134,6 +143,12 @@ class Checkpoint:
     @cached_property
     def fingerprint(self) -> str:
         return f"hornbook:{folder_hash(self.folder)}"
+
+    @property
+    def trained_in(self) -> str:
+        """The precision of its last training; empty if its folder does not say."""
+        record = read_json(self.folder / HORNBOOK_FILE) if (self.folder / HORNBOOK_FILE).exists() else {}
+        return str(record.get("training", {}).get("precision", ""))
 
     @cached_property
     def _loaded(self) -> tuple[Phi, Tokenizer]:
@@ -188,7 +203,8 @@ class Transformers:
 
     @cached_property
     def fingerprint(self) -> str:
-        return f"huggingface:{folder_hash(self.folder)}:{self.config.dtype}:{self.config.begin_with}"
+        dtype, begin_with = DTYPES[self.config.precision], self.config.begin_with
+        return f"huggingface:{folder_hash(self.folder)}:{dtype}:{begin_with}"
 
     @cached_property
     def _loaded(self) -> ForeignModel:
@@ -196,7 +212,8 @@ class Transformers:
         from hornbook.model.plan import find_device
 
         device = find_device(self.device)
-        return ForeignModel.load(self.folder, self.config.dtype, self.config.begin_with, device)
+        dtype, begin_with = DTYPES[self.config.precision], self.config.begin_with
+        return ForeignModel.load(self.folder, dtype, begin_with, device)
 
     def complete(
         self, prompts: Sequence[str], sampling: Sampling, seeds: Sequence[int]

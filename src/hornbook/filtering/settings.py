@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
 from hornbook.filtering.features import FEATURES, Spec, read_spec
+from hornbook.model.precision import Precision
 from hornbook.quality.choice import Rule
 from hornbook.quality.forest import LEARNERS, Shape
 
@@ -25,8 +26,9 @@ class FeaturesConfig(Config):
     forest judges what the teacher judged: with whole files the labels of a 500-character excerpt are all but noise."""
     model_tokens: int = Field(512, ge=8)
     """A model among the features reads this many tokens of the excerpt at most."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Of such a model's matrix products."""
+    precision: Precision = "auto"
+    """Of such a model's matrix products. auto, the default, takes what the machine is fast in, as in training; without
+    a model it changes nothing."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

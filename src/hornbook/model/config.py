@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
+from hornbook.model.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ class TrainConfig(Config):
     clip_gradient_norm: float = Field(1.0, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     """On attention weights and on both branches before they join the residual."""
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
-    """Of matrix products; weights and optimiser are float32. fp16, for GPUs without bfloat16, scales the loss."""
+    precision: Precision = "auto"
+    """Of matrix products; weights and optimiser are float32. auto, the default, takes what the machine is fast in: bf16
+    on a processor or GPU that has it natively, fp16 with a loss scale on an older GPU, else fp32. What is taken enters
+    the fingerprint; a training that was begun in another precision is continued in that."""
     document_mask: bool = False
     """A token sees its own document alone, not those packed into the row before it; the paper lets it see all."""
     checkpoint_every_steps: int = Field(1000, ge=1)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from hornbook.model.launch import open_engine
 from hornbook.model.optimiser import learning_rate
 from hornbook.model.phi import Phi
 from hornbook.model.plan import Plan, plan_training, prepare
+from hornbook.model.precision import settled, take, warning
 from hornbook.model.resume import Checkpoints
 from hornbook.model.rows import Rows, batches
 from hornbook.model.speed import ceiling, flops_per_token, peak_memory_bytes
@@ -167,6 +169,9 @@ def train(model: Phi, lesson: Lesson, config: TrainConfig, out: Path, tools: Too
     A checkpoint in out/resume is gone on from: a training killed at any moment ends with the same bytes as one
     that was not, on the same CPU. StageError if the loss stops being a number or jumps; it names the documents.
     """
+    config = settled(config, partial(take, machine=tools.machine))
+    if slow := warning(config.precision, tools.machine):
+        tools.progress.say(slow)
     plan = plan_training(config, lesson.rows, tools.machine)
     model = prepare(model, config, plan, tools.machine)
     objective = Objective(model, config, lesson.tokenizer.end_of_text)
@@ -229,6 +234,7 @@ def _facts(training: Training, out: Path, chosen_step: int) -> dict[str, Any]:
     chosen = orjson.loads(lines[chosen_step - 1])
     by = training.config.choose_by
     return {
+        "precision": training.config.precision,
         "steps": plan.steps,
         "tokens": plan.steps * plan.step_tokens,
         "epochs": plan.steps * plan.step_rows / len(rows.train),
@@ -258,4 +264,4 @@ def _finish(
     write_json(out / TIMING_FILE, {**before, **timing})
     (out / STOPPED_FILE).unlink(missing_ok=True)
     shutil.rmtree(checkpoints.folder)
-    return {key: value for key, value in facts.items() if value is not None}
+    return {key: value for key, value in facts.items() if isinstance(value, int | float)}

@@ -35,7 +35,7 @@ class Reader:
     most_tokens: int
     """A longer text is read this far."""
     precision: str = "fp32"
-    """bf16: matrix products in bfloat16."""
+    """Of matrix products: bf16, fp16 or fp32."""
     unit_length: bool = False
 
 
@@ -134,11 +134,12 @@ def folder_identity(name: str) -> Mapping[str, str]:
 
 
 def autocast(reader: Reader) -> Any:
-    """bfloat16 matrix products where the reader wants them."""
+    """Matrix products in the reader's precision."""
     import torch
 
     kind = reader.device.partition(":")[0]
-    return torch.autocast(kind, torch.bfloat16, enabled=reader.precision == "bf16")
+    half = torch.float16 if reader.precision == "fp16" else torch.bfloat16
+    return torch.autocast(kind, half, enabled=reader.precision != "fp32")
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:

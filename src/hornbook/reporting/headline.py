@@ -47,4 +47,5 @@ def in_words(found: Mapping[str, Any]) -> str:
         f"Was the better data better? {found['headline']['answer']}. To the characters of "
         f"{TITLES.get(on['benchmark'], on['benchmark'])}'s own solutions {sides[0]} gives a probability of "
         f"{on['means'][0]:.3f}, {sides[1]} {on['means'][1]:.3f}: {value:+.4f} ({bounds})."
+        f"{f' The two were {refused}.' if (refused := on.get('refused')) else ''}"
     )

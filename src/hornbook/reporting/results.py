@@ -135,6 +135,7 @@ def _training(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     rows = losses(folder)
     heldout = [row["heldout_loss"] for row in rows if "heldout_loss" in row]
     return {
+        "precision": manifest["config"].get("precision", ""),
         "steps": len(rows),
         "tokens": rows[-1]["tokens"] if rows else manifest["counts"].get("tokens", 0),
         "last_loss": rows[-1]["loss"] if rows else None,

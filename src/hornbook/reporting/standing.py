@@ -61,7 +61,7 @@ def _difference(other: str, benchmark: str, found: Mapping[str, Any]) -> dict[st
         "benchmark": benchmark,
         "measure": found["name"],
         "difference": f"{value:+.3f} [{low:+.3f}, {high:+.3f}]",
-        "so it is": found["verdict"],
+        "so it is": found["verdict"] + (f" ({found['refused']})" if found["refused"] else ""),
     }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,8 +26,10 @@ from hornbook.evaluation.evaluator import Drawing, Evaluator, Limits
 from hornbook.evaluation.margins import add_margins, failing_mutants, margins
 from hornbook.evaluation.models import Checkpoint, Model, ModelConfig, Surroundings, identify, open_model
 from hornbook.evaluation.models import revisions as of_model
+from hornbook.evaluation.models import settled as of_model_settled
 from hornbook.evaluation.robustness import growth, robustness
 from hornbook.evaluation.suites import score_suite
+from hornbook.model.precision import Taking, take
 from hornbook.teachers import FailureCap, Forecast, load_prompt
 
 SCORES = "scores.json"
@@ -146,6 +149,16 @@ def revisions(config: EvaluateConfig) -> Mapping[str, str]:
     return of_model(config.model) if isinstance(config, OtherModelConfig) else {}
 
 
+C = TypeVar("C", bound=EvaluateConfig)
+
+
+def settled(config: C, taking: Taking) -> C:
+    """The config with the precision that a model made elsewhere is evaluated in."""
+    if not isinstance(config, OtherModelConfig):
+        return config
+    return config.model_copy(update={"model": of_model_settled(config.model, taking)})
+
+
 def asks(config: EvaluateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """What a grader will be asked, with own solutions in place of answers that are not there yet."""
     if not config.grade:
@@ -192,7 +205,8 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, tools: To
         evaluator = Evaluator(model, drawing, completions, sandbox, out, limits, tools.progress)
         scored, beside = _score_all(config, suites, evaluator, inputs, tools)
     sampling = {**drawing.record(), "boundaries": config.boundaries}
-    facts = {"proof": proof, "sampling": sampling, "model": model.fingerprint}
+    trained_in = model.trained_in if isinstance(model, Checkpoint) else ""
+    facts = {"proof": proof, "sampling": sampling, "model": model.fingerprint, "trained_in": trained_in}
     write_json(out / SCORES, {**facts, "benchmarks": scored, **beside})
     return _counts(scored)
 
@@ -256,7 +270,7 @@ def _model(config: EvaluateConfig, inputs: Mapping[str, Path], tools: Tools) -> 
     if isinstance(config, OtherModelConfig):
         machine = tools.machine
         around = Surroundings(config.name, machine.device, machine.models, tools.keys)
-        return open_model(config.model, around)
+        return open_model(settled(config, partial(take, machine=machine)).model, around)
     return Checkpoint(inputs["checkpoint"], tools.machine.device)
 
 

@@ -14,6 +14,8 @@ from hornbook.filtering.features import COSTS, Means
 from hornbook.filtering.layout import CHECKPOINT
 from hornbook.filtering.settings import FeaturesConfig
 from hornbook.filtering.table import to_table
+from hornbook.model import precision
+from hornbook.model.precision import Taking
 
 
 def identity(config: FeaturesConfig, _cache: Path) -> Mapping[str, str]:
@@ -24,6 +26,11 @@ def identity(config: FeaturesConfig, _cache: Path) -> Mapping[str, str]:
 def revisions(config: FeaturesConfig) -> Mapping[str, str]:
     """The branches that models are read at, and their commits."""
     return features.revisions(config.features)
+
+
+def settled(config: FeaturesConfig, taking: Taking) -> FeaturesConfig:
+    """The config with the precision that is taken, if a model is among the features."""
+    return precision.settled(config, taking) if config.uses_model else config
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ def _means(config: FeaturesConfig, inputs: Mapping[str, Path], tools: Tools) -> 
         for name, folder in sorted(inputs.items())
         if name.startswith(CHECKPOINT)
     )
-    return Means(find_device(tools.machine.device), config.precision, config.model_tokens, checkpoints)
+    taken = precision.take(config.precision, tools.machine)
+    return Means(find_device(tools.machine.device), taken, config.model_tokens, checkpoints)
 
 
 def _measure(job: Job) -> Counts:
