@@ -136,11 +136,12 @@ def _because(why: str | None) -> str:
 def _moved_lines(moved: list[Mapping[str, Any]], scored_by: str) -> list[str]:
     if not moved:
         return []
-    unit = "share of good" if scored_by == "forest" else "logit"
+    unit = "share of good" if scored_by in ("forest", "shipped") else "logit"
     lines = ["", f"   what moved the score most, in {unit} before calibration:"]
     for item in moved:
         name = item["feature"].replace("_", " ")
-        values = "" if item["value"] is None else f"{item['value']:.4g}, usually {item['usual']:.4g}"
+        values = "" if item["value"] is None else f"{item['value']:.4g}"
+        values += "" if item["usual"] is None else f", usually {item['usual']:.4g}"
         lines.append(f"   {item['by']:+.4f}  {name:<28} {values}".rstrip())
     return lines
 

@@ -237,7 +237,7 @@ STAGES: dict[str, Stage] = {
         revisions=features.revisions,
         settled=features.settled,
     ),
-    "judge": Stage(judge.run, version=4),
+    "judge": Stage(judge.run, version=4, identity=judge.identity),
     "filter": Stage(filter.run, version=6),
     "textbooks": Stage(textbooks.run, version=2, identity=textbooks.identity, asks=textbooks.asks),
     "exercises": Stage(exercises.run, version=4, identity=exercises.identity, asks=exercises.asks),

@@ -64,6 +64,8 @@ def explain(document: Document, places: Places) -> dict[str, Any]:
     if places.features is None:
         return found
     features = from_table(rows_of(places.features, [document.id])[1])
+    if not (places.judge / MATRIX).is_file():  # the shipped classifier: what it was fitted to is not here
+        return {**found, "moved": _moved(features, None, places.judge)}
     matrix = _matrix(places.judge)
     return {
         **found,
@@ -122,12 +124,12 @@ def _moved(features: Features, matrix: Any, folder: Path) -> list[dict[str, Any]
     moved = Judge.load(folder / JUDGE).learnt.contributions(row)
     found: list[dict[str, Any]] = []
     by_set: dict[str, float] = {}
-    usual = np.median(matrix, axis=0)
+    usual = None if matrix is None else np.median(matrix, axis=0)
     for column, name in enumerate(features.names):
         if is_numbered(name):
             by_set[set_of(name)] = by_set.get(set_of(name), 0.0) + float(moved[column])
         else:
-            values = {"value": float(row[column]), "usual": float(usual[column])}
+            values = {"value": float(row[column]), "usual": None if usual is None else float(usual[column])}
             found.append({"feature": name, "by": float(moved[column]), **values})
     found += [{"feature": name, "by": by, "value": None, "usual": None} for name, by in by_set.items()]
     return sorted(found, key=lambda item: (-abs(item["by"]), item["feature"]))[:SHOWN]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hornbook.core.errors import InputError
 from hornbook.core.hub import commit_of, moving
+from hornbook.filtering.shipped import document_features
 from hornbook.quality.embedding import Reader, folder_identity, from_reader, open_model, packaged_encoder
 from hornbook.quality.features import (
     Extract,
@@ -22,6 +23,8 @@ from hornbook.quality.features import (
 )
 from hornbook.text.statistics import code_statistics
 
+DOCUMENT = "document"
+"""The set that the shipped classifier reads; its columns are named document/NAME."""
 COSTS = "costs"
 """For each shard documents and seconds of each set, in a timing.json: these differ from run to run."""
 PATHS = ("/", "~", ".")
@@ -71,12 +74,21 @@ class FeatureSet:
 
     open: Callable[[Spec, Means], Extract]
     reads_models: bool = False
+    reads_whole: bool = False
+    """Whether it reads the whole text instead of an excerpt."""
     named: str = ""
     """What the name after the colon is; empty where there is none."""
 
 
 def _statistics(_spec: Spec, _means: Means) -> Extract:
     return from_statistics(code_statistics)
+
+
+def _document(_spec: Spec, _means: Means) -> Extract:
+    def named(text: str) -> dict[str, float]:
+        return {f"{DOCUMENT}/{name}": value for name, value in document_features(text).items()}
+
+    return from_statistics(named)
 
 
 def _ngrams(_spec: Spec, _means: Means) -> Extract:
@@ -114,12 +126,13 @@ def _checkpoint(spec: Spec, means: Means) -> Extract:
 
 FEATURES: dict[str, FeatureSet] = {
     "statistics": FeatureSet(_statistics),
+    DOCUMENT: FeatureSet(_document, reads_whole=True),
     "ngrams": FeatureSet(_ngrams),
-    "checkpoint": FeatureSet(_checkpoint, True, "an arm of the recipe, or a folder"),
+    "checkpoint": FeatureSet(_checkpoint, True, named="an arm of the recipe, or a folder"),
     "sentence": FeatureSet(
-        _sentence, True, "a folder or a Hub id with @revision; none: the packaged encoder"
+        _sentence, True, named="a folder or a Hub id with @revision; none: the packaged encoder"
     ),
-    "hidden": FeatureSet(_hidden, True, "a folder or a Hub id with @revision"),
+    "hidden": FeatureSet(_hidden, True, named="a folder or a Hub id with @revision"),
 }
 
 
@@ -186,13 +199,17 @@ def extract(
     means: Means,
     seconds: dict[str, float] | None = None,
 ) -> Features:
-    """The columns of all sets, for the beginnings of texts; `seconds` is filled with what each set took."""
+    """The columns of all sets: of the beginnings of texts, or of whole texts if the set reads them.
+
+    `seconds` is filled with what each set took.
+    """
     excerpts = [beginning(text, chars) for text in texts]
     parts = []
     for name in features:
-        opened = _opened(read_spec(name), means)
+        spec = read_spec(name)
+        opened = _opened(spec, means)
         begun = time.perf_counter()
-        parts.append(opened(excerpts))
+        parts.append(opened(texts if FEATURES[spec.kind].reads_whole else excerpts))
         if seconds is not None:
             seconds[name] = time.perf_counter() - begun
     return side_by_side(parts)
@@ -200,7 +217,9 @@ def extract(
 
 def set_of(column: str) -> str:
     """The feature set that a column belongs to, as the recipe names it."""
-    return column.rpartition(".")[0] if is_numbered(column) else "statistics"
+    if is_numbered(column):
+        return column.rpartition(".")[0]
+    return DOCUMENT if column.startswith(f"{DOCUMENT}/") else "statistics"
 
 
 def is_numbered(column: str) -> bool:

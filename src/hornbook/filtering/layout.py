@@ -31,7 +31,9 @@ def laid_out(filters: Mapping[str, FilterConfig], shown_chars: int) -> list[Made
             made.append((_named("features", key), by, _measuring(by)))
         if judging not in judged.values():
             judged[_named("judge", key)] = judging
-            learnt = {"labels": "annotate", "features": _key(measured, by)} if by else {}
+            learnt = {"labels": "annotate"} if config.learns else {}
+            if by:
+                learnt["features"] = _key(measured, by)
             made.append((_named("judge", key), config.judging, {"documents": "dedup", **learnt}))
         made.append((key, config.choosing, {"documents": "dedup", "judge": _key(judged, judging)}))
     return made

@@ -8,17 +8,21 @@ from typing import Literal, Self, TypeVar
 from pydantic import Field, model_validator
 
 from hornbook.core.config import Config
-from hornbook.filtering.features import FEATURES, Spec, read_spec
+from hornbook.filtering.features import DOCUMENT, FEATURES, Spec, read_spec
 from hornbook.model.precision import Precision
 from hornbook.quality.choice import Rule
 from hornbook.quality.forest import LEARNERS, Shape
+
+SHIPPED = "shipped"
+"""The score of the classifier that comes with hornbook."""
 
 
 class FeaturesConfig(Config):
     """What is measured of a document, on how much of it."""
 
     features: list[str] = Field(["statistics"], min_length=1)
-    """Feature sets side by side: statistics (of code), ngrams (hashed), hidden:MODEL@REVISION (a Hugging Face model's
+    """Feature sets side by side: statistics (of code), document (more of these, of the whole text, whatever
+    excerpt_chars is), ngrams (hashed), hidden:MODEL@REVISION (a Hugging Face model's
     mean last hidden state; MODEL a folder, or a Hub id with its revision), checkpoint:ARM (the same of a model that
     this recipe pretrains; or a folder), sentence[:MODEL@REVISION] (a sentence encoder)."""
     excerpt_chars: int | None = Field(None, ge=50)
@@ -59,8 +63,9 @@ class FeaturesConfig(Config):
 class JudgeConfig(Config):
     """What scores a document, and what the score is learnt from."""
 
-    score: Literal["forest", "linear", "gradient_boosting", "random", "comment_density"] = "forest"
-    """forest (the paper's), linear and gradient_boosting learn from the labels; random and comment_density learn
+    score: Literal["forest", "linear", "gradient_boosting", "shipped", "random", "comment_density"] = "forest"
+    """forest (the paper's), linear and gradient_boosting learn from the labels; shipped is the classifier that
+    comes with hornbook and needs no labels; random and comment_density learn
     nothing: plain baselines, for control arms."""
     trees: int = Field(300, ge=1, le=10_000)
     """Trees in the forest; rounds of gradient boosting."""
@@ -82,6 +87,11 @@ class JudgeConfig(Config):
     def learns(self) -> bool:
         """Whether labels are needed."""
         return self.score in LEARNERS
+
+    @property
+    def measures(self) -> bool:
+        """Whether features are needed."""
+        return self.learns or self.score == SHIPPED
 
     def shape(self, threads: int) -> Shape:
         return Shape(self.trees, self.leaf_documents, threads)
@@ -132,7 +142,9 @@ class FilterConfig(ChoiceConfig, JudgeConfig, FeaturesConfig):
 
     @property
     def measuring(self) -> FeaturesConfig | None:
-        """What is measured of every document before; None where nothing is learnt from it."""
+        """What is measured of every document before scoring; None if the score needs no features."""
+        if self.score == SHIPPED:
+            return FeaturesConfig(features=[DOCUMENT])
         return _only(FeaturesConfig, self) if self.learns else None
 
     @property

@@ -126,7 +126,7 @@ def learn_forest(matrix: Matrix, good: Good, shape: Shape, seed: int) -> Trees:
     ).fit(matrix, good)
     trees = [estimator.tree_ for estimator in forest.estimators_]
     values = [tree.value[:, 0, 1] / tree.value[:, 0].sum(axis=1) for tree in trees]
-    return _flat(trees, values, _importances(forest), None)
+    return flat(trees, values, _importances(forest), None)
 
 
 def learn_boosting(matrix: Matrix, good: Good, shape: Shape, seed: int) -> Trees:
@@ -144,7 +144,7 @@ def learn_boosting(matrix: Matrix, good: Good, shape: Shape, seed: int) -> Trees
     ).fit(matrix, good)
     trees = [tree.tree_ for tree in boosting.estimators_[:, 0]]
     values = [boosting.learning_rate * tree.value[:, 0, 0] for tree in trees]
-    found = _flat(trees, values, _importances(boosting), 0.0)
+    found = flat(trees, values, _importances(boosting), 0.0)
     return replace(found, base=boosting.decision_function(matrix[:1]) - found.sums(matrix[:1]))
 
 
@@ -246,7 +246,7 @@ def _importances(fitted: Any) -> Floats:
         return np.nan_to_num(np.asarray(fitted.feature_importances_, np.float64))
 
 
-def _flat(trees: list[Any], values: list[Floats], weights: Floats, base: float | None) -> Trees:
+def flat(trees: list[Any], values: list[Floats], weights: Floats, base: float | None) -> Trees:
     """scikit-learn's trees in one set of arrays; boosted where there is a base."""
     roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
     children = [

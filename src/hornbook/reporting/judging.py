@@ -79,7 +79,11 @@ def figures(quality: Mapping[str, Any]) -> list[Markup]:
     if learnt:
         label = quality["label_histogram"]
         drawn.append(histogram(label["edges"], label["counts"], None, "Labels", "the teacher's label"))
-    unit = "the probability of good" if learnt else quality["score"].replace("_", " ")
+    unit = (
+        "the probability of good"
+        if learnt or quality["score"] == "shipped"
+        else quality["score"].replace("_", " ")
+    )
     drawn.append(histogram(score["edges"], score["counts"], quality["threshold"], "Scores", unit))
     if learnt:
         drawn += [_calibration(quality), _learning_curve(quality)]

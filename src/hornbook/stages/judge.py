@@ -24,9 +24,12 @@ from hornbook.core.shards import (
     write_shard,
 )
 from hornbook.core.tools import Tools
+from hornbook.filtering.features import DOCUMENT
 from hornbook.filtering.files import JUDGE, TRUST
 from hornbook.filtering.learning import labelled, learn, size_bytes
-from hornbook.filtering.settings import JudgeConfig
+from hornbook.filtering.settings import SHIPPED, JudgeConfig
+from hornbook.filtering.shipped import load as load_shipped
+from hornbook.filtering.shipped import sha256 as shipped_sha256
 from hornbook.filtering.table import from_table
 from hornbook.quality.choice import SCORE_DECIMALS, random_scores
 from hornbook.quality.forest import Judge, Scores
@@ -48,13 +51,21 @@ class Job:
     seed: int
 
 
+def identity(config: JudgeConfig, _cache: Path) -> Mapping[str, str]:
+    """The hash of the packaged classifier, if it scores."""
+    return {"classifier": shipped_sha256()} if config.score == SHIPPED else {}
+
+
 def run(config: JudgeConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
     """A row for each document, in its own shard and place: id, score, bytes, comment density, topic, licence, origin.
 
     trust.json says how far the scores are right about packages that were not learnt from; of a plain baseline, which
-    learns nothing, only its name.
+    learns nothing, and of the shipped classifier, only its name.
     """
-    measured = inputs["features"] if config.learns else None
+    measured = inputs["features"] if config.measures else None
+    if config.score == SHIPPED and not (out / TRUST).exists():
+        load_shipped().save(out / JUDGE)
+        write_json(out / TRUST, {"score": SHIPPED, "features": [DOCUMENT]})
     if not (out / TRUST).exists():
         known = labelled(inputs["labels"], config, measured) if measured else None
         told = learn(config, known, out, tools) if known else {"features": []}
@@ -66,7 +77,7 @@ def run(config: JudgeConfig, inputs: Mapping[str, Path], out: Path, tools: Tools
         paths = [path for path in paths if (measured / KEPT / path.name).exists()]
     jobs = {path.name: Job(path, config, out, measured, tools.seed) for path in paths}
     counts = run_shards("score", _score_shard, jobs, out, tools)
-    return add_counts([counts, {"labels": read_json(out / TRUST)["labels"]} if measured else {}])
+    return add_counts([counts, {"labels": read_json(out / TRUST)["labels"]} if config.learns else {}])
 
 
 def _in_short(told: Mapping[str, Any]) -> str:
