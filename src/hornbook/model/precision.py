@@ -210,7 +210,7 @@ def _processor() -> list[str]:
     flags = facts.get("flags", facts.get("Features", ""))
     return [
         facts.get("model name", facts.get("CPU part", platform.machine())),
-        xxhash.xxh3_64_hexdigest(flags),
+        xxhash.xxh3_64_hexdigest(flags.encode()),
     ]
 
 
