@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hornbook.sandbox import Limits, Sandbox
-from hornbook.writing.blocks import fences
-from hornbook.writing.page import Page, judge
+from hornbook.stages.textbooks.writer import Page, judge
+from hornbook.text.markdown import fences
 
 
 def main() -> None:

@@ -114,7 +114,9 @@ def peak_mb() -> int:
 def ours(folder: Path, megabytes: float) -> None:
     """Read and plant; then exact, near, decontaminate and pack, and what they found; then the whole in one row."""
     from hornbook.core.shards import read_documents
-    from hornbook.stages import decontaminate, dedup, read
+    from hornbook.stages.decontaminate import step as decontaminate
+    from hornbook.stages.dedup import step as dedup
+    from hornbook.stages.read import step as read
 
     reading, _ = timed(read.run, read.ReadConfig(max_bytes=int(megabytes * 1e6)), {}, folder / "read")
     documents = list(read_documents(folder / "read"))
@@ -165,7 +167,8 @@ def copy(dataset: Path, out: Path) -> None:
 def warm_up(folder: Path, document: Any) -> None:
     """Load what the stages need, on one document."""
     from hornbook.core.shards import shard_name, write_shard
-    from hornbook.stages import decontaminate, dedup
+    from hornbook.stages.decontaminate import step as decontaminate
+    from hornbook.stages.dedup import step as dedup
 
     write_shard(folder / "one", shard_name(0), [document])
     for stage, config in (
@@ -178,7 +181,7 @@ def warm_up(folder: Path, document: Any) -> None:
 def by_trees(folder: Path, documents: list[Any]) -> None:
     """The same with syntax trees compared as well, at the lowest rate that the paper tried."""
     from hornbook.core.shards import shard_name, write_shard
-    from hornbook.stages import decontaminate
+    from hornbook.stages.decontaminate import step as decontaminate
 
     write_shard(folder / "tenth", shard_name(0), documents)
     config = decontaminate.DecontaminateConfig(ast_match=0.8)
@@ -202,7 +205,7 @@ def plant(documents: list[Any], folder: Path) -> list[Any]:
 def pack(folder: Path, documents: list[Any], size: float) -> tuple[float, float]:
     """Encode and pack everything with a tokenizer of the corpus' own, beside tokenizers' encode_batch_fast."""
     from hornbook.model.tokenizer import load_tokenizer, train_tokenizer
-    from hornbook.stages import pack as stage
+    from hornbook.stages.tokenize import pack as stage
 
     texts = [document.text for document in documents]
     train_tokenizer(texts[::8], VOCABULARY).save(folder / "tokenizer")
@@ -234,7 +237,7 @@ def size_of(documents: list[Any]) -> float:
 
 
 def timed(run: Callable[..., Any], config: Any, inputs: Any, out: Path) -> tuple[tuple[float, float], Any]:
-    from hornbook.core.tools import Tools
+    from hornbook.core.context import Tools
 
     out.mkdir()
     return clocked(lambda: run(config, inputs, out, Tools()))
@@ -299,7 +302,7 @@ def against_brute_force(folder: Path, count: int) -> None:
     """
     from hornbook.core.records import Document
     from hornbook.core.shards import read_documents, shard_name, write_shard
-    from hornbook.stages import dedup
+    from hornbook.stages.dedup import step as dedup
 
     draw = random.Random(3)
     documents = [d for d in read_documents(folder / "read") if len(d.text) < 100_000]

@@ -23,14 +23,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hornbook.core.config import LocalPlace
+from hornbook.core.context import Tools
+from hornbook.core.machine import LocalPlace
 from hornbook.core.progress import Silent
 from hornbook.core.shards import read_json
-from hornbook.core.tools import Tools
 from hornbook.sandbox import Sandbox
-from hornbook.stages import textbooks
-from hornbook.stages.textbooks import TextbooksConfig
-from hornbook.teachers import Answer, Ask, answer_all, embedded, open_teacher
+from hornbook.stages.textbooks import step as textbooks
+from hornbook.stages.textbooks.step import TextbooksConfig
+from hornbook.teachers import Answer, Ask, answer_all, open_teacher
+from hornbook.teachers import open as embedded
 
 NANO: dict[str, Any] = {
     "prompt": "textbook-small",

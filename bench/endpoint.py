@@ -27,12 +27,23 @@ import httpx2
 import orjson
 from pydantic import SecretStr
 
-from hornbook.core.config import Budget, CannedPlace, EndpointPlace
+from hornbook.core.machine import Budget, CannedPlace, EndpointPlace
 from hornbook.core.progress import Silent
-from hornbook.teachers import Account, Answer, Answers, Ask, Errand, answer_all, embedded, open_teacher
-from hornbook.teachers.calls import chat_body
+from hornbook.teachers import (
+    Account,
+    Answer,
+    Answers,
+    Ask,
+    Errand,
+    answer_all,
+    open_teacher,
+)
+from hornbook.teachers import (
+    open as embedded,
+)
+from hornbook.teachers.chat import chat_body
 from hornbook.teachers.local import llama_server
-from hornbook.teachers.opening import ANSWERS, revision
+from hornbook.teachers.open import ANSWERS, revision
 
 KEY = "loopback"
 IMPORTED_AT_ONCE = 100_000

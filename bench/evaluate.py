@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hornbook.benchmarks import load
-from hornbook.core.config import Machine
-from hornbook.core.tools import Tools
+from hornbook.core.context import Tools
+from hornbook.core.machine import Machine
 from hornbook.model.checkpoint import save_model
 from hornbook.model.config import PhiConfig
 from hornbook.model.phi import Phi
 from hornbook.model.tokenizer import train_tokenizer
 from hornbook.sandbox import Sandbox
-from hornbook.stages.evaluate import EvaluateConfig, run
+from hornbook.stages.evaluate.step import EvaluateConfig, run
 
 PARTS: dict[str, dict[str, Any]] = {
     "one greedy attempt a problem": {},

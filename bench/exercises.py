@@ -14,14 +14,15 @@ import random
 import time
 from dataclasses import replace
 
-from hornbook.core.tools import Tools
-from hornbook.exercises.exercise import Exercise
-from hornbook.exercises.proof import MUTANT_LIMITS, own_mutation, refuted
-from hornbook.exercises.teacher import TeacherConfig
-from hornbook.exercises.tested import Tried, believed
-from hornbook.grammar import GRAMMARS, compose
-from hornbook.grammar.counting import census
+from counting import census
+
+from hornbook.benchmarks.exercise import Exercise
+from hornbook.core.context import Tools
 from hornbook.sandbox import Limits, Sandbox
+from hornbook.stages.exercises.proof import MUTANT_LIMITS, own_mutation, refuted
+from hornbook.stages.exercises.teacher import TeacherConfig
+from hornbook.stages.exercises.tested import Tried, believed
+from hornbook.tasks.grammar import GRAMMARS, compose
 
 
 def composed(count: int) -> list[Exercise]:

@@ -50,12 +50,14 @@ def main() -> None:
 
 def label(folder: Path, count: int) -> Path:
     """nano's corpus, judged by the embedded teacher; the folder of the labels."""
-    from hornbook.core.config import LocalPlace
+    from hornbook.core.context import Tools
+    from hornbook.core.machine import LocalPlace
     from hornbook.core.progress import Silent
-    from hornbook.core.tools import Tools
-    from hornbook.stages import annotate, dedup, read
+    from hornbook.stages.annotate import step as annotate
+    from hornbook.stages.dedup import step as dedup
+    from hornbook.stages.read import step as read
     from hornbook.teachers import open_teacher
-    from hornbook.teachers.embedded import MODEL
+    from hornbook.teachers.open import MODEL
 
     teacher = partial(open_teacher, MODEL, LocalPlace(), folder / "cache", Silent())
     for stage in ("read", "dedup", "labels"):
@@ -71,9 +73,9 @@ def label(folder: Path, count: int) -> Path:
 
 def bench(folder: Path, labels: Path, model: Path | None, tokens: int) -> None:
     """Every set: its speed, and what is learnt from it; models in bf16, then their speed in fp32."""
-    from hornbook.filtering.features import Means
-    from hornbook.filtering.learning import labelled
-    from hornbook.filtering.settings import JudgeConfig
+    from hornbook.stages.filter.config import JudgeConfig
+    from hornbook.stages.filter.feature_sets import Means
+    from hornbook.stages.filter.learning import labelled
 
     known = labelled(labels, JudgeConfig(good_share=0.3))
     texts = [document.text for document in known.documents]
@@ -105,7 +107,7 @@ def bench(folder: Path, labels: Path, model: Path | None, tokens: int) -> None:
 
 def in_turn(sets: dict[str, list[str]], texts: list[str], means: Any) -> dict[str, float]:
     """Documents a second of each set, the median of ROUNDS that take turns; models are loaded before."""
-    from hornbook.filtering.features import extract
+    from hornbook.stages.filter.feature_sets import extract
 
     found: dict[str, list[float]] = {name: [] for name in sets}
     for _ in range(ROUNDS):
@@ -120,9 +122,9 @@ def in_turn(sets: dict[str, list[str]], texts: list[str], means: Any) -> dict[st
 
 def quality(features: list[str], known: Any, texts: list[str], means: Any) -> dict[str, Any]:
     """ROC AUC and rank correlation out of fold, [value, low, high], of a forest and a linear judge."""
-    from hornbook.filtering.features import extract
-    from hornbook.quality.forest import LEARNERS, Shape
-    from hornbook.quality.trust import out_of_fold, splits, trust
+    from hornbook.stages.filter.feature_sets import extract
+    from hornbook.stages.filter.learners import LEARNERS, Shape
+    from hornbook.stages.filter.metrics import out_of_fold, splits, trust
     from hornbook.text.topics import origin
 
     matrix = extract(features, texts, CHARS, means).matrix
@@ -137,10 +139,11 @@ def quality(features: list[str], known: Any, texts: list[str], means: Any) -> di
 
 def pretrain(folder: Path, texts: list[str], tokens: int) -> None:
     """A nano model of the documents, as the raw arm of a recipe makes one."""
+    from hornbook.core.context import Tools
     from hornbook.core.records import Document
     from hornbook.core.shards import shard_name, write_shard
-    from hornbook.core.tools import Tools
-    from hornbook.stages import pack, pretrain, tokenizer
+    from hornbook.stages.tokenize import pack, tokenizer
+    from hornbook.stages.train import pretrain
 
     for name in ("tokenizer", "rows", "model"):
         (folder / name).mkdir()

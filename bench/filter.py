@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from hornbook.filtering import shipped
-from hornbook.filtering.lexical import Text, lexical_features
-from hornbook.filtering.parsed import parsed_features
-from hornbook.quality.trust import rank_correlation, roc_auc
-from hornbook.text.statistics import comment_density
+from hornbook.core.scores import rank_correlation, roc_auc
+from hornbook.stages.filter import shipped
+from hornbook.stages.filter.lexical import Text, lexical_features
+from hornbook.stages.filter.parsed import parsed_features
+from hornbook.stages.filter.statistics import comment_density
 
 GOLD = Path("../shared/data/gold_labels.jsonl.gz")
 FEWEST = 4

@@ -56,9 +56,9 @@ def main() -> int:
 
 def write_corpus(folder: Path, megabytes: float, times: int) -> None:
     """The same files `times` over in one JSONL, their long words renamed each time."""
+    from hornbook.core.context import Tools
     from hornbook.core.shards import read_documents
-    from hornbook.core.tools import Tools
-    from hornbook.stages import read
+    from hornbook.stages.read import step as read
 
     base = folder / "base"
     base.mkdir(parents=True)
@@ -90,8 +90,8 @@ def stage(work: str, folder: Path) -> None:
 
 
 def run_read(folder: Path, out: Path) -> None:
-    from hornbook.core.tools import Tools
-    from hornbook.stages import read
+    from hornbook.core.context import Tools
+    from hornbook.stages.read import step as read
 
     config = read.ReadConfig.model_validate(
         {"sources": [{"kind": "jsonl", "path": str(folder / "corpus.jsonl")}]}
@@ -100,22 +100,22 @@ def run_read(folder: Path, out: Path) -> None:
 
 
 def run_dedup(folder: Path, out: Path) -> None:
-    from hornbook.core.tools import Tools
-    from hornbook.stages import dedup
+    from hornbook.core.context import Tools
+    from hornbook.stages.dedup import step as dedup
 
     dedup.run(dedup.DedupConfig(copied_functions=1.0), {"documents": folder / "read"}, out, Tools())
 
 
 def run_decontaminate(folder: Path, out: Path) -> None:
-    from hornbook.core.tools import Tools
-    from hornbook.stages import decontaminate
+    from hornbook.core.context import Tools
+    from hornbook.stages.decontaminate import step as decontaminate
 
     decontaminate.run(decontaminate.DecontaminateConfig(), {"documents": folder / "dedup"}, out, Tools())
 
 
 def run_pack(folder: Path, out: Path) -> None:
-    from hornbook.core.tools import Tools
-    from hornbook.stages import pack
+    from hornbook.core.context import Tools
+    from hornbook.stages.tokenize import pack
 
     documents = folder / "decontaminate"
     train(documents, out / "tokenizer")

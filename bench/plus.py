@@ -69,7 +69,7 @@ def programs(problems: list[Problem], count: int) -> list[Row]:
 
 def hornbook(benchmark: str, data: Path, samples: Path) -> list[Row]:
     """A row a program: passed, outcome, reason."""
-    words = [sys.executable, "-m", "hornbook.cli", "score", str(samples), "-b", f"{benchmark}_plus:{data}"]
+    words = [sys.executable, "-m", "hornbook", "score", str(samples), "-b", f"{benchmark}_plus:{data}"]
     subprocess.run([*words, "--quiet", "--json"], check=True, stdout=subprocess.DEVNULL)
     lines = samples.with_name("samples.results.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]

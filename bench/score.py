@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 
 from hornbook.benchmarks import load
-from hornbook.benchmarks.kept import Kept, Keys
-from hornbook.commands.options import state_folder
-from hornbook.core.secret import user_secret
+from hornbook.benchmarks.verdict_cache import Kept, Keys, user_secret
+from hornbook.cli.options import state_folder
 from hornbook.sandbox import Limits, Sandbox, Verdict
 
 
@@ -41,7 +40,7 @@ def main() -> None:
                 if number < options.attempts - options.left:
                     kept.add(keys.key(problem, problem.prompt + completion), Verdict("passed", "", 0.001))
         begun = time.monotonic()
-        words = [sys.executable, "-m", "hornbook.cli", "score", str(samples), "-b", "humaneval"]
+        words = [sys.executable, "-m", "hornbook", "score", str(samples), "-b", "humaneval"]
         subprocess.run(words, check=True)
         seconds = time.monotonic() - begun
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -18,14 +18,16 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from hornbook.core.config import LocalPlace
+from hornbook.core.context import Tools
+from hornbook.core.machine import LocalPlace
 from hornbook.core.progress import open_progress
 from hornbook.core.records import Document
 from hornbook.core.shards import read_table, shards, write_shard
-from hornbook.core.tools import Tools
 from hornbook.sandbox import Sandbox
-from hornbook.stages import annotate, textbooks
-from hornbook.teachers import embedded, open_teacher
+from hornbook.stages.annotate import step as annotate
+from hornbook.stages.textbooks import step as textbooks
+from hornbook.teachers import open as embedded
+from hornbook.teachers import open_teacher
 
 
 def main() -> None:

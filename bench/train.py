@@ -115,7 +115,7 @@ def hornbook_step(model: dict[str, Any], compiled: bool) -> Step:
     """The engine that `hornbook run` trains with, prepared as it is for a long run (compiled) or a short one."""
     import numpy as np
 
-    from hornbook.core.config import Machine
+    from hornbook.core.machine import Machine
     from hornbook.model.config import PhiConfig, TrainConfig
     from hornbook.model.engine import Objective, TorchEngine
     from hornbook.model.engine import Step as EngineStep
@@ -263,7 +263,7 @@ class Contender:
 def compare(model_name: str, rounds: int, seconds: float, peers: str) -> None:
     """Print a line for each contender: its speed, ours against it, MFU and memory."""
     from hornbook.model.config import PhiConfig
-    from hornbook.model.speed import flops_per_token
+    from hornbook.model.plan import flops_per_token
 
     model = MODELS[model_name]
     config = PhiConfig.of_size(model["size"], model["vocabulary"], model["row_tokens"])

@@ -15,8 +15,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from hornbook.core.config import Machine
-from hornbook.pipeline import Recipe
+from hornbook.core.machine import Machine
+from hornbook.experiment.recipe import Recipe
 
 PAGE = Path(__file__).parent / "recipes.md"
 HEAD = """# Recipes and machine files

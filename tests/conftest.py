@@ -1,6 +1,7 @@
-"""Lets tests import what stands in for the world: the Hub on loopback, and all that a recipe of full size names."""
+"""Lets tests, and the processes they start, import what stands in for the world from support/, and bench/."""
 
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "sources")]
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "support"), str(HERE.parent / "bench")]

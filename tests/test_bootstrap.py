@@ -74,7 +74,7 @@ def recipe(folder: Path, keep_share: float) -> Path:
 
 
 def hornbook(folder: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "hornbook.cli", *words, "--root", str(folder / "root")]
+    command = [sys.executable, "-m", "hornbook", *words, "--root", str(folder / "root")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

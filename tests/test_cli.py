@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from hornbook.core.config import parse, read_toml
-from hornbook.pipeline import Recipe, steps
+from hornbook.core.settings import parse, read_toml
+from hornbook.experiment.recipe import Recipe
+from hornbook.experiment.steps import steps
 
 NANO = Path(str(files("hornbook") / "recipes" / "nano.toml"))
 
 
 def _fail(*words: str, **more: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "hornbook.cli", *words],
+        [sys.executable, "-m", "hornbook", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -93,7 +94,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_a_corpus_needs_few_lines_and_the_run_ends_with_its_answer(corpus: Path) -> None:
     root = str(corpus.parent / "root")
-    words = [sys.executable, "-m", "hornbook.cli", "run", str(corpus), "--root", root, "--workers", "1"]
+    words = [sys.executable, "-m", "hornbook", "run", str(corpus), "--root", root, "--workers", "1"]
     said = subprocess.run(words, capture_output=True, text=True, check=True)
     assert said.stdout.splitlines()[1:3] == [
         "No model was trained.",
@@ -114,7 +115,7 @@ def test_a_step_that_was_left_unfinished_is_planned_as_such(corpus: Path) -> Non
     words = [
         sys.executable,
         "-m",
-        "hornbook.cli",
+        "hornbook",
         "plan",
         str(corpus),
         "--json",
@@ -134,7 +135,7 @@ def test_a_step_that_was_left_unfinished_is_planned_as_such(corpus: Path) -> Non
 
 def test_an_interrupt_says_that_the_work_is_kept(corpus: Path) -> None:
     corpus.write_text('name = "mine"\n[dedup]\n[[read.sources]]\nkind = "stdlib"\n')
-    words = [sys.executable, "-m", "hornbook.cli", "run", str(corpus), "--root", str(corpus.parent / "root")]
+    words = [sys.executable, "-m", "hornbook", "run", str(corpus), "--root", str(corpus.parent / "root")]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
         assert run.stderr.readline().startswith("[ 1/4] read")
@@ -197,7 +198,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_there(tmp_path: Path) -> No
 def test_help_answers_at_once_and_shows_examples() -> None:
     begun = time.process_time()
     done = subprocess.run(
-        [sys.executable, "-m", "hornbook.cli", "run", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "hornbook", "run", "--help"], capture_output=True, text=True, check=True
     )
     assert "hornbook run nano" in done.stdout
     assert time.process_time() - begun < 5

@@ -7,8 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from hornbook.core.config import parse
-from hornbook.pipeline import Recipe, steps
+from hornbook.core.settings import parse
+from hornbook.experiment.recipe import Recipe
+from hornbook.experiment.steps import steps
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -162,7 +162,7 @@ def _command(recipe: Path, root: Path, *more: str, verb: str = "run") -> list[st
     return [
         sys.executable,
         "-m",
-        "hornbook.cli",
+        "hornbook",
         verb,
         str(recipe),
         "--root",
@@ -235,7 +235,7 @@ def test_killed_three_times_and_resumed_with_one_worker_it_makes_the_same_bytes(
 
 def test_show_status_and_clean_speak_of_what_was_made(recipe: Path, finished: tuple[Path, float]) -> None:
     def ask(*words: str) -> str:
-        command = [sys.executable, "-m", "hornbook.cli", *words, "--root", str(finished[0])]
+        command = [sys.executable, "-m", "hornbook", *words, "--root", str(finished[0])]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     kept = json.loads(ask("show", "tiny", "filter", "--where", "score >= 0", "--limit", "3", "--json"))
@@ -265,7 +265,7 @@ def _agree_on_logits(folder: Path) -> None:
 
 def test_a_trained_model_completes_and_is_exported(finished: tuple[Path, float], tmp_path: Path) -> None:
     def ask(*words: str, told: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hornbook.cli", *words, "--root", str(finished[0])]
+        command = [sys.executable, "-m", "hornbook", *words, "--root", str(finished[0])]
         return subprocess.run(command, input=told, capture_output=True, text=True, check=False)
 
     prompt = "def double(x):\n"

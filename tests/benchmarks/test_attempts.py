@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hornbook.benchmarks import load
-from hornbook.benchmarks.attempts import STOP_RULES, cut, failure_kind, program
+from hornbook.benchmarks.postprocess import STOP_RULES, cut, failure_kind, program
 from hornbook.sandbox import Verdict
 
 BODY = "    total = sum(\n        values\n    )\n\n    return total\n"

@@ -17,9 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from hornbook.benchmarks import BENCHMARKS, Problem, benchmark_hashes, check_names, label, load, problems_hash
-from hornbook.benchmarks.attempts import program
-from hornbook.benchmarks.function_form import split, tree
+from hornbook.benchmarks import (
+    BENCHMARKS,
+    Problem,
+    benchmark_hashes,
+    check_names,
+    label,
+    load,
+    problems_hash,
+)
+from hornbook.benchmarks.postprocess import program
+from hornbook.benchmarks.to_completion import split, tree
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.sandbox import Limits, Sandbox
 

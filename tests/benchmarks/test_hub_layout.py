@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub import COMMIT, mirror
 
 from hornbook.benchmarks import Problem, load
-from hornbook.benchmarks.attempts import program
-from hornbook.benchmarks.plus import Asked, asked
+from hornbook.benchmarks.evalplus import Asked, asked
+from hornbook.benchmarks.postprocess import program
 from hornbook.core.errors import InputError
 from hornbook.sandbox import Limits, Sandbox
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
-from hub import COMMIT, mirror
 
 Row = dict[str, Any]
 Find = Callable[[str], Path]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hornbook.benchmarks import load
-from hornbook.benchmarks.kept import Kept, Keys
+from hornbook.benchmarks.verdict_cache import Kept, Keys
 from hornbook.core.errors import InputError
 from hornbook.sandbox import Limits, Verdict
 

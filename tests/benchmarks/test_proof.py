@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hornbook.benchmarks import Problem
-from hornbook.benchmarks.attempts import program
+from hornbook.benchmarks.postprocess import program
 from hornbook.benchmarks.proof import TIMES_OWN_SECONDS, prove
 from hornbook.core.errors import StageError
 from hornbook.sandbox import Limits, Sandbox

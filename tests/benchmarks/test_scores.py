@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 import pytest
 
-from hornbook.benchmarks.scores import (
+from hornbook.core.scores import (
     bits_per_byte,
     character_probability,
     mean_interval,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hornbook.benchmarks import Problem, load
-from hornbook.benchmarks.attempts import program
+from hornbook.benchmarks.postprocess import program
 from hornbook.core.errors import InputError
 from hornbook.sandbox import Limits, Sandbox
 from hornbook.text.mutants import mutants

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from hornbook.core.config import Config, Machine, parse, read_toml
 from hornbook.core.errors import ConfigError, InputError
-from hornbook.sources.source import Source, needed_path
+from hornbook.core.machine import Machine
+from hornbook.core.settings import Config, parse, read_toml
+from hornbook.stages.read.source import Source, needed_path
 
 
 class Inner(Config):

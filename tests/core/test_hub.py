@@ -11,12 +11,12 @@ import pytest
 from hub import COMMIT, mirror
 
 from hornbook.core.errors import InputError
-from hornbook.core.hub import commit_of, moving
+from hornbook.core.fs import commit_of, moving
 
 ASK = """
 import sys
 from hornbook.core.errors import InputError
-from hornbook.core.hub import commit_of
+from hornbook.core.fs import commit_of
 try:
     print(commit_of("o/m", sys.argv[1]))
 except InputError as error:

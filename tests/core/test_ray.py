@@ -16,7 +16,7 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 
-from hornbook.core.tools import Tools
+from hornbook.core.context import Tools
 from hornbook.core.workers import WorkerDied, open_workers
 from hornbook.stages import decontaminate, dedup
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from hornbook import inspection
-from hornbook.core.config import Machine, parse
+from hornbook.core.context import Tools
 from hornbook.core.errors import ConfigError, InputError, StoreError
+from hornbook.core.machine import Machine
 from hornbook.core.records import Document
+from hornbook.core.settings import parse
 from hornbook.core.shards import read_documents, read_json, write_json, write_shard
 from hornbook.core.store import Store
-from hornbook.core.tools import Tools
-from hornbook.stages.read import ReadConfig, identity, run
+from hornbook.report import inspect as inspection
+from hornbook.stages.read.step import ReadConfig, identity, run
 
 
 @pytest.fixture(scope="module")

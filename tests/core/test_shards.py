@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hornbook.core.context import Tools
 from hornbook.core.errors import StageError, StoreError
 from hornbook.core.records import Document, Drop
 from hornbook.core.shards import (
@@ -21,7 +22,6 @@ from hornbook.core.shards import (
     write_bytes,
     write_shard,
 )
-from hornbook.core.tools import Tools
 from hornbook.core.workers import Pool
 
 

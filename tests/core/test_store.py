@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hornbook import inspection
-from hornbook.core.config import Machine
 from hornbook.core.errors import StoreError
+from hornbook.core.machine import Machine
 from hornbook.core.store import Store, explained, fingerprint, remove
+from hornbook.report import inspect as inspection
 
 
 def _publish(store: Store, text: str, seconds: float = 1.0) -> Path:

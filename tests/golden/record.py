@@ -35,13 +35,13 @@ from safetensors.numpy import load_file
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from corpus import write as write_corpus
 
-from hornbook.commands.options import read_recipe
-from hornbook.pipeline import steps
-from hornbook.trainings import trainings
+from hornbook.cli.options import read_recipe
+from hornbook.experiment.costs import trainings
+from hornbook.experiment.steps import steps
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE / "golden.json"
-COMMAND = (sys.executable, "-m", "hornbook.cli")
+COMMAND = (sys.executable, "-m", "hornbook")
 ARROW = " > "
 UNSTABLE = {
     *("seconds", "timing.json", "machine", "versions", "fingerprint", "feature_costs"),

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from hornbook.benchmarks.kept import Keys
 from hornbook.benchmarks.problem import Problem, problems_hash
-from hornbook.evaluation.completions import Completions
+from hornbook.benchmarks.verdict_cache import Keys
 from hornbook.model.sampling import Completion, Sampling
 from hornbook.sandbox import Limits
+from hornbook.stages.evaluate.evaluator import Completions
 from hornbook.teachers import Answer, Ask
-from hornbook.teachers.answers import Answers, question
+from hornbook.teachers.cache import Answers, question
 
 SMALL_ASK = Ask((("user", "Say yes."),))
 FULL_ASK = Ask(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend
 
-from hornbook.model.attention import attention, document_mask, kernel
+from hornbook.model.kernels.attention import attention, document_mask, kernel
 from hornbook.model.phi import Phi
 
 
@@ -39,7 +39,7 @@ def test_the_kernel_is_required_not_hoped_for(monkeypatch: pytest.MonkeyPatch) -
     q = torch.randn(1, 2, 8, 16)
     assert kernel(q, 0.0, False) == SDPBackend.FLASH_ATTENTION
     assert kernel(q, 0.1, False) == SDPBackend.MATH
-    monkeypatch.setattr("hornbook.model.attention.kernel", lambda *_: SDPBackend.FLASH_ATTENTION)
+    monkeypatch.setattr("hornbook.model.kernels.attention.kernel", lambda *_: SDPBackend.FLASH_ATTENTION)
     with pytest.raises(RuntimeError):
         attention(q, q, q, dropout=0.5)  # which the CPU's flash kernel does not do
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hornbook.model.crossentropy import CHUNK_BYTES, FEWEST_TOKENS, IGNORED, chunk_tokens, head_loss
+from hornbook.model.kernels.loss import CHUNK_BYTES, FEWEST_TOKENS, IGNORED, chunk_tokens, head_loss
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # the compiler's own
@@ -13,7 +13,7 @@ def test_loss_and_gradients_are_those_of_all_logits_at_once(
     compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "hornbook.model.crossentropy.chunk_tokens", lambda *_: 64
+        "hornbook.model.kernels.loss.chunk_tokens", lambda *_: 64
     )  # three, the last cut short
     torch.manual_seed(0)
     x, weight, bias = (torch.randn(*s, requires_grad=True) for s in ((150, 32), (300, 32), (300,)))

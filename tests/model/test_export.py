@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornbook.core.errors import InputError
-from hornbook.model.export import save_hf
+from hornbook.model.checkpoint import save_hf
 
 
 def test_the_empty_folder_we_are_in_is_a_place_and_one_that_holds_something_is_not(

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hornbook.model.fused import Linear, gelu
+from hornbook.model.kernels.fused import Linear, gelu
 from hornbook.model.phi import Phi, PhiConfig
 from hornbook.model.plan import compile_layers
 

@@ -17,17 +17,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hornbook import runner
-from hornbook.core.config import DeepSpeedPlace, Machine, parse, read_toml
+from hornbook.core.context import Tools
 from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.machine import DeepSpeedPlace, Machine
 from hornbook.core.progress import Silent
+from hornbook.core.settings import parse, read_toml
 from hornbook.core.shards import read_json, write_table
-from hornbook.core.tools import Tools
+from hornbook.experiment import execute as execution
+from hornbook.experiment import plan as planning
+from hornbook.experiment.recipe import Recipe
 from hornbook.model.plan import plan_training
-from hornbook.model.rows import open_rows
+from hornbook.model.sequences import open_rows
 from hornbook.model.tokenizer import Tokenizer
-from hornbook.pipeline import Recipe
-from hornbook.stages.pretrain import PretrainConfig, run
+from hornbook.stages.train.pretrain import PretrainConfig, run
 
 ROW = 32
 CONFIG = PretrainConfig(
@@ -262,14 +264,14 @@ def test_torchrun_trains_a_step_of_a_recipe(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     root = ["--root", str(tmp_path / "root")]
-    execute = [sys.executable, "-m", "hornbook.cli"]
+    execute = [sys.executable, "-m", "hornbook"]
     before = subprocess.run(
         [*execute, "train", str(recipe), "pretrain/only", *root], capture_output=True, text=True, check=False
     )
     assert before.returncode == 3
     assert "pretrain/only needs pack/right, tokenizer, not in the store yet" in before.stderr
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command = [*torchrun, "hornbook.cli", "train", str(recipe), "pretrain/only", *root, "--quiet"]
+    command = [*torchrun, "hornbook", "train", str(recipe), "pretrain/only", *root, "--quiet"]
     _build_inputs(recipe, tmp_path / "root")
     outputs = [
         subprocess.run(
@@ -296,7 +298,7 @@ def test_shared_out_weights_are_judged_on_exercises(tmp_path: Path) -> None:
         root = tmp_path / name
         _build_inputs(path, root)
         for step in ("pretrain/only", "finetune/only"):
-            folder, _ = runner.train(recipe, Machine(root=str(root), **places), step, Silent())  # type: ignore[arg-type]
+            folder, _ = execution.train(recipe, Machine(root=str(root), **places), step, Silent())  # type: ignore[arg-type]
         found[name] = read_json(folder / "training.json")
     assert found["two"]["chosen_step"] == found["one"]["chosen_step"]
     assert found["two"]["likelihood"] == pytest.approx(found["one"]["likelihood"], abs=0.01)
@@ -304,11 +306,11 @@ def test_shared_out_weights_are_judged_on_exercises(tmp_path: Path) -> None:
 
 def _build_inputs(recipe: Path, root: Path) -> None:
     """Build every step before the training."""
-    planned = runner.plan(parse(Recipe, read_toml(recipe), "tiny"), Machine(root=str(root), workers=1))
+    planned = planning.plan(parse(Recipe, read_toml(recipe), "tiny"), Machine(root=str(root), workers=1))
     before = [
         item for item in planned if item.step.stage in ("exercises", "decontaminate", "tokenizer", "pack")
     ]
-    runner.build("tiny", Machine(root=str(root), workers=1), before, Silent())
+    execution.build("tiny", Machine(root=str(root), workers=1), before, Silent())
 
 
 RECIPE = """

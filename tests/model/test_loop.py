@@ -11,19 +11,19 @@ import pyarrow as pa
 import pytest
 import torch
 
-from hornbook.core.config import Machine
+from hornbook.core.context import Tools
 from hornbook.core.errors import ConfigError, StageError
+from hornbook.core.machine import Machine
 from hornbook.core.progress import Bar, Progress, Silent
 from hornbook.core.shards import read_json, write_table
-from hornbook.core.tools import Tools
 from hornbook.model.checkpoint import load_model
 from hornbook.model.config import TrainConfig
 from hornbook.model.generate import generate, score
 from hornbook.model.loop import Lesson, train
 from hornbook.model.optimiser import learning_rate, open_optimiser
 from hornbook.model.phi import Phi, PhiConfig
-from hornbook.model.rows import Rows, open_rows
 from hornbook.model.sampling import Sampling
+from hornbook.model.sequences import Rows, open_rows
 from hornbook.model.tokenizer import Tokenizer
 
 CONFIG = TrainConfig(
@@ -136,7 +136,12 @@ def test_bf16_follows_fp32(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> 
     assert [line["loss"] for line in half] == pytest.approx([line["loss"] for line in full], abs=0.02)
 
 
-def test_fp16_scales_the_loss_and_follows_fp32(tmp_path: Path, rows: Rows, tokenizer: Tokenizer) -> None:
+def test_fp16_scales_the_loss_and_follows_fp32(
+    tmp_path: Path, rows: Rows, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "hornbook.model.loop.take", lambda wanted, machine: wanted
+    )  # a CPU refuses fp16: slow
     plain = CONFIG.model_copy(update={"dropout": 0.0, "tokens": 64 * 4 * 6})
     half = _train(tmp_path / "half", rows, tokenizer, plain.model_copy(update={"precision": "fp16"}))
     full = _train(tmp_path / "full", rows, tokenizer, plain.model_copy(update={"precision": "fp32"}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hornbook.model.pieces import PieceEncoder
+from hornbook.model.bpe import PieceEncoder
 from hornbook.model.tokenizer import Tokenizer, train_tokenizer
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -49,8 +49,8 @@ def test_any_mixture_of_characters_has_them_too(tokenizer: Tokenizer) -> None:
 
 
 def test_forgetting_changes_nothing(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hornbook.model.pieces.MEMO_IDS", 50)
-    monkeypatch.setattr("hornbook.model.pieces.BATCH_CHARS", 100)
+    monkeypatch.setattr("hornbook.model.bpe.MEMO_IDS", 50)
+    monkeypatch.setattr("hornbook.model.bpe.BATCH_CHARS", 100)
     draw = random.Random(4)
     texts = ["".join(draw.choices(ALPHABET, k=80)) for _ in range(300)]
     encoder = PieceEncoder(tokenizer.encode_batch)

@@ -5,12 +5,14 @@ import torch
 from torch.nn.attention import SDPBackend
 
 from hornbook.core.errors import ConfigError, StageError
-from hornbook.model import attention
 from hornbook.model.config import TrainConfig
+from hornbook.model.kernels import attention
 from hornbook.model.phi import Phi
 from hornbook.model.plan import find_device, require_kernel
 
-CONFIG = TrainConfig(tokens=1, tokens_per_step=1, peak_learning_rate=1e-3, warmup_steps=0, dropout=0.0)
+CONFIG = TrainConfig(
+    tokens=1, tokens_per_step=1, peak_learning_rate=1e-3, warmup_steps=0, dropout=0.0, precision="bf16"
+)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -20,7 +22,7 @@ def test_a_kernel_that_exists_is_found_and_one_that_does_not_is_a_clear_line(
     config = CONFIG.model_copy(update={"document_mask": masked})
     require_kernel(model, config, "cpu")
     dropped = config.model_copy(update={"dropout": 0.1})  # which the CPU's flash kernel does not do
-    for place in ("attention", "plan"):
+    for place in ("kernels.attention", "plan"):
         monkeypatch.setattr(f"hornbook.model.{place}.kernel", lambda *_: SDPBackend.FLASH_ATTENTION)
     with pytest.raises(
         StageError, match=r"flash attention does not run on cpu in bf16 with heads of 32 \(.*another"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hornbook.core.errors import InputError
-from hornbook.model.rows import batches, open_rows
+from hornbook.model.sequences import batches, open_rows
 
 
 def test_each_epoch_holds_every_row_once_in_an_order_of_its_own() -> None:

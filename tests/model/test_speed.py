@@ -4,7 +4,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hornbook.model.phi import Phi
-from hornbook.model.speed import ceiling, flops_per_token
+from hornbook.model.plan import ceiling, flops_per_token
 
 
 def test_flops_are_those_that_torch_counts(model: Phi) -> None:

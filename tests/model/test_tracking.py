@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from hornbook.core.config import Machine
 from hornbook.core.errors import InputError
+from hornbook.core.machine import Machine
 from hornbook.model.tracking import open_tracker
 
 PROGRAM = """
 import sys
-from hornbook.core.config import Machine
+from hornbook.core.machine import Machine
 from hornbook.model.tracking import open_tracker
 _, root, tracker, first, last = sys.argv
 opened = open_tracker(Machine(root=root, tracker=tracker), "pretrain-1f", {"size": "nano", "tokens": 12})

@@ -8,8 +8,8 @@ import pytest
 
 from hornbook.core.errors import StageError
 from hornbook.core.shards import read_json, write_table
-from hornbook.model.rows import Rows, open_rows
-from hornbook.model.watch import REMEMBERED, Watch
+from hornbook.model.guard import REMEMBERED, Watch
+from hornbook.model.sequences import Rows, open_rows
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from scripts import Slow, ask, script
 
-from hornbook.core.config import CannedPlace, LocalPlace, TeacherPlace
 from hornbook.core.errors import StageError, TeacherError
+from hornbook.core.machine import CannedPlace, LocalPlace, TeacherPlace
 from hornbook.core.progress import Silent
 from hornbook.teachers import Answer, Failed, FailureCap, answer_all, open_teacher
 

@@ -10,7 +10,7 @@ from scripts import Slow, ask, cached
 
 from hornbook.core.errors import InputError, StoreError
 from hornbook.teachers import Answers, Ask, answer_all
-from hornbook.teachers.answers import Usage, question
+from hornbook.teachers.cache import Usage, question
 
 
 def fill(folder: Path, count: int, step: str = "") -> list[Ask]:

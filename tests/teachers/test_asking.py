@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from hornbook.teachers import Answer, Ask
-from hornbook.teachers.asking import Asking
+from hornbook.teachers.pool import Asking
 
 
 class Counting:

@@ -17,12 +17,12 @@ from pydantic import SecretStr
 from scripts import ask
 from server import Server, output_line, serving
 
-from hornbook.core.config import Budget, EndpointPlace, Prices
 from hornbook.core.errors import BudgetError, StoreError, TeacherError
+from hornbook.core.machine import Budget, EndpointPlace, Prices
 from hornbook.core.progress import Silent
 from hornbook.teachers import Account, Answer, Errand, Failed, answer_all, open_teacher
 from hornbook.teachers.batch import BatchEndpoint
-from hornbook.teachers.calls import Server as Place
+from hornbook.teachers.chat import Server as Place
 
 COUNT = 30
 

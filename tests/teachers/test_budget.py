@@ -13,12 +13,11 @@ import pytest
 from scripts import Slow, ask, script
 from server import Server, serving
 
-from hornbook.core.config import Budget, CannedPlace, Prices
 from hornbook.core.errors import BudgetError
+from hornbook.core.machine import Budget, CannedPlace, Prices
 from hornbook.core.progress import Silent
 from hornbook.teachers import Account, Answer, Ask, Errand, Failed, answer_all, open_teacher
-from hornbook.teachers.budget import Ledger, Metered, answer_tokens, prompt_tokens
-from hornbook.teachers.forecast import estimate
+from hornbook.teachers.budget import Ledger, Metered, answer_tokens, estimate, prompt_tokens
 
 PRICES = Prices(tokens_in=1_000_000.0, tokens_out=2_000_000.0)
 

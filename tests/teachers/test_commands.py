@@ -60,7 +60,7 @@ def machine(recipe: Path, server: Server, more: str = "") -> Path:
 
 def hornbook(*words: str, key: str = SECRET) -> tuple[int, str, str]:
     environment = {**os.environ, "TEST_TEACHER_KEY": key}
-    command = [sys.executable, "-m", "hornbook.cli", *words]
+    command = [sys.executable, "-m", "hornbook", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return done.returncode, done.stdout, done.stderr
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from scripts import ask
 
-from hornbook.core.config import LocalPlace
 from hornbook.core.errors import TeacherError
+from hornbook.core.machine import LocalPlace
 from hornbook.core.progress import Silent
-from hornbook.teachers import answer_all, embedded, open_teacher
+from hornbook.teachers import answer_all, open_teacher
+from hornbook.teachers import open as embedded
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from scripts import ask
 from server import Server, completion, serving
 
-from hornbook.core.config import EndpointPlace
 from hornbook.core.errors import TeacherError
+from hornbook.core.machine import EndpointPlace
 from hornbook.core.progress import Silent
 from hornbook.teachers import Answer, Errand, Failed, answer_all, open_teacher
 

@@ -6,7 +6,8 @@ import pytest
 from scripts import ask
 
 from hornbook.core.errors import TeacherError
-from hornbook.teachers import Answer, Failed, answer_all, embedded
+from hornbook.teachers import Answer, Failed, answer_all
+from hornbook.teachers import open as embedded
 from hornbook.teachers.local import LocalModel, file_revision, read
 
 

@@ -11,10 +11,21 @@ import pytest
 from pydantic import SecretStr
 from scripts import ask
 
-from hornbook.core.config import Budget, EndpointPlace
 from hornbook.core.errors import TeacherError
+from hornbook.core.machine import Budget, EndpointPlace
 from hornbook.core.progress import Silent
-from hornbook.teachers import Account, Answer, Ask, Errand, Failed, answer_all, embedded, open_teacher
+from hornbook.teachers import (
+    Account,
+    Answer,
+    Ask,
+    Errand,
+    Failed,
+    answer_all,
+    open_teacher,
+)
+from hornbook.teachers import (
+    open as embedded,
+)
 from hornbook.teachers.local import UBATCH_TOKENS, llama_server
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,16 @@ import orjson
 import pytest
 from scripts import Slow, ask
 
-from hornbook.teachers import Answer, Ask, Failed, Parsed, Reasking, ask_parsed, parse_json_answer, read_json
+from hornbook.teachers import (
+    Answer,
+    Ask,
+    Failed,
+    Parsed,
+    Reasking,
+    ask_parsed,
+    parse_json_answer,
+    read_json,
+)
 
 VALUE = {"name": "mean", "tests": ["assert mean([1, 2]) == 1.5"], "level": 2}
 WHOLE = orjson.dumps(VALUE).decode()

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-from hornbook.text.code import (
-    parse,
-    self_contained_functions,
-    top_level_functions,
-)
+from hornbook.text.code import parse, self_contained_functions, top_level_functions
 
 MODULE = '''"""A module."""
 import os.path

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from hornbook.core.spans import batches
+from hornbook.text.hashes import batches
 from hornbook.text.ngrams import gram_hashes, grams, words
 
 TEXTS = ["def Add(x_1, y):\n    return x_1 + y  # café", "", "one two three", "   ", "π = 3.14", "last_word"]

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hornbook.benchmarks.humaneval import load_humaneval
-from hornbook.benchmarks.humaneval_plus import load_humaneval_plus
-from hornbook.benchmarks.mbpp import load_mbpp
-from hornbook.benchmarks.mbpp_plus import load_mbpp_plus
+from hornbook.benchmarks.humaneval import load_humaneval, load_humaneval_plus
+from hornbook.benchmarks.mbpp import load_mbpp, load_mbpp_plus
 from hornbook.benchmarks.problem import Problem, problems_hash
 from hornbook.benchmarks.recode import load_recode
 from hornbook.benchmarks.unconventional import load_unconventional

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hornbook.benchmarks.attempts import program
+from hornbook.benchmarks.postprocess import program
 from hornbook.benchmarks.problem import Problem
 from hornbook.core.errors import StageError
 from hornbook.sandbox import Sandbox, Verdict

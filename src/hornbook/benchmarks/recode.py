@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from hornbook.benchmarks.files import Row, read_rows
-from hornbook.benchmarks.function_form import tree
 from hornbook.benchmarks.problem import Problem, from_row
+from hornbook.benchmarks.to_completion import tree
 from hornbook.core.errors import ConfigError
 
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")

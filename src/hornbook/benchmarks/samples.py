@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hornbook.benchmarks.attempts import failure_kind
 from hornbook.benchmarks.files import numbered_lines
-from hornbook.benchmarks.kept import Kept, Key, Keys
+from hornbook.benchmarks.postprocess import failure_kind
 from hornbook.benchmarks.problem import Problem
+from hornbook.benchmarks.verdict_cache import Kept, Key, Keys
 from hornbook.core.errors import ConfigError, InputError
 from hornbook.sandbox import Program, Sandbox, Verdict
 
@@ -209,7 +209,7 @@ class Tally:
 
     def _pass_at(self, k: int) -> list[float]:
         """[value, low, high]: Wilson's interval where each problem has one attempt, else share_interval's."""
-        from hornbook.benchmarks.scores import pass_at_k, share_interval, triple, wilson
+        from hornbook.core.scores import pass_at_k, share_interval, triple, wilson
 
         values = [pass_at_k(n, self.passed[id_], k) for id_, n in self.tried.items()]
         single = set(self.tried.values()) == {1}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
-
-from hornbook.core.terminal import harmless
 
 NARROW = 100
 """Columns of a terminal below which the bar itself is left out: the numbers say more."""
@@ -148,3 +147,12 @@ def open_progress(wanted: bool = True) -> Progress:
     if not wanted:
         return Silent()
     return Terminal() if sys.stderr.isatty() else Lines()
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What could move a terminal's cursor, or reorder what it shows."""
+
+
+def harmless(text: str) -> str:
+    """A text whose control characters are shown, not sent."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)

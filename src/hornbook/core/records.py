@@ -11,7 +11,6 @@ import pyarrow as pa
 import xxhash
 
 Kind = Literal["code", "qa", "textbook", "exercise"]
-
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -91,3 +90,7 @@ def documents(table: pa.Table) -> list[Document]:
         Document(text=text, source=source, kind=kind, meta=orjson.loads(meta), id=id_)
         for id_, text, source, kind, meta in zip(*columns, strict=True)
     ]
+
+
+Refusal = tuple[str, str]
+"""A stable reason code, and the detail for a person."""

@@ -20,7 +20,7 @@ from hornbook.core.records import Document, Drop, documents, documents_table, dr
 from hornbook.core.workers import WorkerDied, Workers
 
 if TYPE_CHECKING:
-    from hornbook.core.tools import Tools
+    from hornbook.core.context import Tools
 
 Counts = Mapping[str, int | float]
 

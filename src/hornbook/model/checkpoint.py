@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hornbook.core.errors import InputError
 from hornbook.core.shards import read_json, write_bytes, write_json
+from hornbook.core.store import explained
 from hornbook.model.convert import (
     config_from_transformers,
     from_transformers,
@@ -16,13 +18,12 @@ from hornbook.model.convert import (
     to_transformers,
     transformers_config,
 )
-from hornbook.model.tokenizer import Tokenizer, load_tokenizer
+from hornbook.model.tokenizer import FILE, SETTINGS_FILE, Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from hornbook.model.phi import Phi
-
 WEIGHTS_FILE = "model.safetensors"
 MODEL_FILE = "model.json"
 CONFIG_FILE = "config.json"
@@ -91,3 +92,26 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+CARD = "README.md"
+EXPORTED = (WEIGHTS_FILE, CONFIG_FILE, GENERATION_FILE, MODEL_FILE, FILE, SETTINGS_FILE)
+
+
+def save_hf(folder: Path, out: Path, card: str) -> None:
+    """Copy the model of `folder` to `out`, whole or not at all, with `card` as its README.md.
+
+    InputError where `out` holds something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already; give the name of a new folder")
+    out = out.resolve()  # where `out` is the folder we are in, it has no name
+    partial = out.with_name(f".{out.name}.partial")
+    with explained(out):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in EXPORTED:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, partial / name)
+        (partial / CARD).write_text(card, encoding="utf-8")
+        partial.replace(out)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from hornbook.core.config import Config
+from hornbook.core.settings import Config
 from hornbook.model.precision import Precision
 
 

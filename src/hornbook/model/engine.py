@@ -19,8 +19,8 @@ from hornbook.model.checkpoint import load_state, save_state
 from hornbook.model.config import TrainConfig
 from hornbook.model.optimiser import open_optimiser, restore, training_state
 from hornbook.model.phi import Phi
-from hornbook.model.rows import Ids
-from hornbook.model.speed import PRECISIONS
+from hornbook.model.plan import PRECISIONS
+from hornbook.model.sequences import Ids
 
 STATE_FILE = "state.safetensors"
 

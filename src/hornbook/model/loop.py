@@ -18,26 +18,25 @@ import numpy.typing as npt
 import orjson
 import torch
 
-from hornbook.core.config import Machine
+from hornbook.core.context import Tools
+from hornbook.core.machine import Machine
 from hornbook.core.progress import Bar
 from hornbook.core.records import to_json
 from hornbook.core.shards import Counts, read_json, write_bytes, write_json
-from hornbook.core.tools import Tools
 from hornbook.model import ranks
 from hornbook.model.checkpoint import save_model
 from hornbook.model.config import BY_EXERCISES, TrainConfig
+from hornbook.model.distributed import open_engine
 from hornbook.model.engine import Engine, Objective, Step
-from hornbook.model.launch import open_engine
+from hornbook.model.guard import REMEMBERED, STOPPED_FILE, Watch
 from hornbook.model.optimiser import learning_rate
 from hornbook.model.phi import Phi
-from hornbook.model.plan import Plan, plan_training, prepare
+from hornbook.model.plan import Plan, ceiling, flops_per_token, peak_memory_bytes, plan_training, prepare
 from hornbook.model.precision import settled, take, warning
 from hornbook.model.resume import Checkpoints
-from hornbook.model.rows import Rows, batches
-from hornbook.model.speed import ceiling, flops_per_token, peak_memory_bytes
+from hornbook.model.sequences import Rows, batches
 from hornbook.model.tokenizer import Tokenizer
 from hornbook.model.tracking import Tracker, open_tracker
-from hornbook.model.watch import REMEMBERED, STOPPED_FILE, Watch
 
 METRICS_FILE = "metrics.jsonl"
 """One line a step: step, tokens, loss (nats a token), learning_rate, gradient_norm; at checkpoints also heldout_loss

@@ -10,10 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hornbook.model.attention import attention, cached_attention, causal_mask, document_mask, mask_bias
 from hornbook.model.config import SIZES, PhiConfig
-from hornbook.model.crossentropy import IGNORED, head_loss
-from hornbook.model.fused import Linear, SplitLinear, gelu
+from hornbook.model.kernels.attention import (
+    attention,
+    cached_attention,
+    causal_mask,
+    document_mask,
+    mask_bias,
+)
+from hornbook.model.kernels.fused import Linear, SplitLinear, gelu
+from hornbook.model.kernels.loss import IGNORED, head_loss
 
 __all__ = ["SIZES", "Cache", "Phi", "PhiConfig", "attention"]
 

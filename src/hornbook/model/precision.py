@@ -18,7 +18,7 @@ from hornbook.core.errors import ConfigError
 from hornbook.core.shards import read_json, write_json
 
 if TYPE_CHECKING:
-    from hornbook.core.config import Machine
+    from hornbook.core.machine import Machine
     from hornbook.model.phi import Phi
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]

@@ -11,7 +11,7 @@ import orjson
 
 from hornbook.core.errors import InputError, first_line
 from hornbook.core.shards import read_json, write_bytes, write_json
-from hornbook.model.pieces import Ids, PieceEncoder
+from hornbook.model.bpe import Ids, PieceEncoder
 
 END_OF_TEXT = "<|endoftext|>"
 ENDS_ELSEWHERE = ("<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")

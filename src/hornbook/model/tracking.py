@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from hornbook.core.config import Machine
 from hornbook.core.errors import InputError, first_line
+from hornbook.core.machine import Machine
 
 
 class Tracker(Protocol):

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import hashlib
+import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
+from hornbook.core.database import Database
+from hornbook.core.errors import StoreError, TeacherError
 from hornbook.core.progress import Progress, Silent
 from hornbook.core.records import to_json
 from hornbook.core.shards import write_bytes
-from hornbook.teachers.answers import question
-from hornbook.teachers.ask import Answer, Ask, Failed
 from hornbook.teachers.budget import Ledger
-from hornbook.teachers.calls import REASONS, Server, Trouble, chat_body
-from hornbook.teachers.jobs import TARGET, Jobs
-from hornbook.teachers.journal import Journal
-from hornbook.teachers.ownloop import OwnLoop
-from hornbook.teachers.replies import read_reply, used_tokens
+from hornbook.teachers.cache import question
+from hornbook.teachers.chat import (
+    REASONS,
+    Server,
+    Trouble,
+    backoff_seconds,
+    chat_body,
+    read_reply,
+    trouble,
+    used_tokens,
+)
+from hornbook.teachers.pool import OwnLoop
+from hornbook.teachers.request import Answer, Ask, Failed
 
 MAX_JOB_BYTES = 190_000_000
 MOST_WAITING = 100_000
 """Asks that wait together, in as many jobs as that takes: a job may take a day."""
-
 Line = Mapping[str, Any]
 
 
@@ -256,3 +268,249 @@ def read_line(line: Line, ask: Ask, server: Server) -> Answer | Failed:
         return Failed(reason, server.clean(f"status {status}: {error or response.get('body')}"))
     said = read_reply(response.get("body") or {}, ask, server)
     return Failed(said.reason, said.detail) if isinstance(said, Trouble) else said
+
+
+T = TypeVar("T")
+TARGET = "/v1/chat/completions"
+ENDS = {"completed", "failed", "expired", "cancelled"}
+LABEL = "hornbook_job"
+"""The metadata by which a job is found again on the server."""
+
+
+class Jobs:
+    """Carries jobs to their end; what was begun before, by this process or one that was killed, is gone on with.
+
+    Where it is not known whether the server has a file or a job, the server is asked by the job's name
+    before anything is sent.
+    """
+
+    def __init__(self, server: Server, folder: Path, journal: Journal, progress: Progress) -> None:
+        self.place = server.place
+        self._server = server
+        self._folder = folder
+        self._journal = journal
+        self._progress = progress
+        self._client: Any = None
+
+    def input(self, job: str) -> Path:
+        return self._folder / f"{job}.input.jsonl"
+
+    def output(self, job: str) -> Path:
+        return self._folder / f"{job}.output.jsonl"
+
+    async def carry(self, job: str, fresh: bool) -> str:
+        """The status in which a job ended; its output is on disk. `fresh`: nothing of it was ever sent."""
+        known = self._journal.job(job)
+        file_id = known.file_id
+        if not file_id:
+            file_id = await self._surely(
+                "upload", fresh, lambda: self._find_file(job), lambda: self._upload(job)
+            )
+            self._journal.uploaded(job, file_id)
+        batch_id = known.batch_id
+        if not batch_id:
+            fresh = fresh and not known.file_id
+            find, create = lambda: self._find_batch(job), lambda: self._create(job, file_id)
+            batch_id = await self._surely("create", fresh, find, create)
+            self._journal.created(job, batch_id)
+        batch = await self._end_of(batch_id)
+        await self._fetch(job, batch)
+        return str(batch.status)
+
+    async def _surely(
+        self,
+        what: str,
+        fresh: bool,
+        find: Callable[[], Awaitable[str | None]],
+        make: Callable[[], Awaitable[str]],
+    ) -> str:
+        """Make a thing on the server once: after any doubtful end look for it before making it again."""
+        doubtful = not fresh
+
+        async def once() -> str:
+            nonlocal doubtful
+            found = await find() if doubtful else None
+            doubtful = True
+            return found or await make()
+
+        return await self._patiently(what, once)
+
+    async def _patiently(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call, tried again as often as the place allows; TeacherError after that."""
+        if self._client is None:
+            self._client = self._server.client()
+        for tries in range(1, self.place.tries + 1):
+            try:
+                async with asyncio.timeout(self.place.call_seconds):
+                    return await call()
+            except Exception as error:
+                said = trouble(error, self._server)
+            wait = backoff_seconds(tries, self.place.first_backoff_seconds, random.Random(f"{what}:{tries}"))
+            if not said.again or tries == self.place.tries:
+                break
+            await asyncio.sleep(said.wait_seconds if said.wait_seconds is not None else wait)
+        raise TeacherError(
+            f"the batch interface at {self.place.url} failed to {what} a job {tries} times ({said.reason}: "
+            f"{said.detail}); run again to go on with it"
+        )
+
+    async def _upload(self, job: str) -> str:
+        data = self.input(job).read_bytes()
+        file = await self._client.files.create(file=(f"{job}.jsonl", data), purpose="batch")
+        return str(file.id)
+
+    async def _find_file(self, job: str) -> str | None:
+        whole_bytes = self.input(job).stat().st_size
+        async for file in self._client.files.list(purpose="batch"):
+            if file.filename == f"{job}.jsonl" and file.bytes == whole_bytes:
+                return str(file.id)
+        return None
+
+    async def _create(self, job: str, file_id: str) -> str:
+        batch = await self._client.batches.create(
+            input_file_id=file_id, endpoint=TARGET, completion_window="24h", metadata={LABEL: job}
+        )
+        return str(batch.id)
+
+    async def _find_batch(self, job: str) -> str | None:
+        async for batch in self._client.batches.list():
+            if (batch.metadata or {}).get(LABEL) == job:
+                return str(batch.id)
+        return None
+
+    async def _end_of(self, batch_id: str) -> Any:
+        """The job's state once it is final."""
+        shown = ""
+        while True:
+            batch = await self._patiently("look at", lambda: self._client.batches.retrieve(batch_id))
+            counts = batch.request_counts
+            state = f"{batch.status}, {counts.completed} of {counts.total}" if counts else str(batch.status)
+            if state != shown:
+                self._progress.say(f"batch {batch_id}: {state}")
+                shown = state
+            if batch.status in ENDS:
+                return batch
+            await asyncio.sleep(self.place.poll_seconds)
+
+    async def _fetch(self, job: str, batch: Any) -> None:
+        """Write the answers and the errors of a job into one file, whole or not at all."""
+        files = [file_id for file_id in (batch.output_file_id, batch.error_file_id) if file_id]
+        parts = [await self._patiently("fetch", partial(self._content, file_id)) for file_id in files]
+        write_bytes(self.output(job), b"\n".join(parts))
+
+    async def _content(self, file_id: str) -> bytes:
+        return bytes((await self._client.files.content(file_id)).content)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+TABLES = """
+create table if not exists jobs (
+    job text primary key, url text not null, file_id text not null default '', batch_id text not null default '',
+    status text not null default ''
+);
+create table if not exists members (
+    job text not null, ask text not null, position integer not null, primary key (job, position)
+) without rowid;
+create index if not exists members_by_ask on members (ask);
+"""
+SQL_NAMES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One batch under our own name; `file_id` and `batch_id` are the server's, empty while unknown.
+
+    `status` is empty until the job has ended and its output is on disk.
+    """
+
+    job: str
+    url: str
+    file_id: str
+    batch_id: str
+    status: str
+
+
+class Journal:
+    """Jobs, the asks in each, and the server's names for them; every change is committed when the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._alone = path.with_suffix(".lock").open("w")
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}; choose another --root") from error
+        self._claim()
+        # a lost line could mean an upload paid twice
+        self._database = Database(path, "the journal of batches", TABLES, synchronous="full")
+
+    def new_name(self, url: str, asks: Iterable[str]) -> str:
+        """A name for a job of these asks that no earlier job has."""
+        with self._database as db:
+            number = db.execute("select count(*) from jobs").fetchone()[0]
+        return hashlib.sha256("\n".join([str(number), url, *asks]).encode()).hexdigest()[:32]
+
+    def plan(self, name: str, url: str, asks: Iterable[str]) -> None:
+        """Note a job and its asks, before anything of it is sent."""
+        rows = [(name, ask, position) for position, ask in enumerate(asks)]
+        with self._database.whole() as db:
+            db.execute("insert into jobs (job, url) values (?, ?)", (name, url))
+            db.executemany("insert into members values (?, ?, ?)", rows)
+
+    def uploaded(self, job: str, file_id: str) -> None:
+        self._set(job, "file_id", file_id)
+
+    def created(self, job: str, batch_id: str) -> None:
+        self._set(job, "batch_id", batch_id)
+
+    def finished(self, job: str, status: str) -> None:
+        self._set(job, "status", status)
+
+    def job(self, name: str) -> Job:
+        with self._database as db:
+            row = db.execute(
+                "select job, url, file_id, batch_id, status from jobs where job = ?", (name,)
+            ).fetchone()
+        return Job(*row)
+
+    def asks(self, job: str) -> list[str]:
+        """The asks of a job in the order of its file."""
+        with self._database as db:
+            rows = db.execute("select ask from members where job = ? order by position", (job,))
+            return [ask for (ask,) in rows]
+
+    def jobs_of(self, url: str, asks: Iterable[str]) -> dict[str, list[str]]:
+        """For each ask that was ever sent to `url` the jobs it is in, the latest last."""
+        found: dict[str, list[str]] = {}
+        names = list(asks)
+        for start in range(0, len(names), SQL_NAMES):
+            part = names[start : start + SQL_NAMES]
+            query = (
+                "select m.ask, m.job from members m join jobs j on j.job = m.job "
+                f"where j.url = ? and m.ask in ({','.join('?' * len(part))}) order by j.rowid"
+            )
+            with self._database as db:
+                for ask, job in db.execute(query, (url, *part)):
+                    found.setdefault(ask, []).append(job)
+        return found
+
+    def _set(self, job: str, column: str, value: str) -> None:
+        with self._database as db:
+            db.execute(f"update jobs set {column} = ? where job = ?", (value, job))
+
+    def _claim(self) -> None:
+        """One run at a time: two could send the same asks."""
+        try:
+            fcntl.flock(self._alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._alone.close()
+            raise StoreError(
+                f"{self.path} is in use by another run; wait for it, or use another --root"
+            ) from error
+
+    def close(self) -> None:
+        self._database.close()
+        self._alone.close()

@@ -14,7 +14,7 @@ import orjson
 
 from hornbook.core.errors import TeacherError
 from hornbook.core.records import to_json
-from hornbook.teachers.ask import Answer, Ask, Failed
+from hornbook.teachers.request import Answer, Ask, Failed
 
 WORD = re.compile(r"\S+")
 KEYS = {"match", "text", "texts", "logprobs", "failed", "detail"}

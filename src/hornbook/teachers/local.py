@@ -16,7 +16,7 @@ import orjson
 
 from hornbook.core.errors import TeacherError
 from hornbook.core.workers import available_cpus
-from hornbook.teachers.ask import Answer, Ask, Failed
+from hornbook.teachers.request import Answer, Ask, Failed
 
 CONTEXT_TOKENS = 2048
 """Tokens of prompt and answer together, for each of the asks in flight."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hornbook.core.spans import Hashes
+from hornbook.text.hashes import Hashes
 from hornbook.text.minhash import band_keys, choose_bands, jaccard, pairs_that_meet, signatures
 from hornbook.text.ngrams import gram_hashes, words
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hornbook.core.spans import Hashes, Positions
+from hornbook.text.hashes import Hashes, Positions
 
 Signatures = NDArray[np.uint32]
 

@@ -14,11 +14,10 @@ from functools import cache
 
 import numpy as np
 
-from hornbook.core.spans import Hashes, Positions, mixed, span_hashes
+from hornbook.text.hashes import Hashes, Positions, mixed, span_hashes
 
 BATCH_CHARS = 1 << 18
 """Texts are best scanned in batches of about this size, whose arrays stay in the processor's cache."""
-
 _BASE = 0x9E3779B97F4A7C15
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") | frozenset(
     range(128, 256)

@@ -9,8 +9,8 @@ import ast
 from importlib.resources import files
 from pathlib import Path
 
-from hornbook.benchmarks.function_form import tree
 from hornbook.benchmarks.problem import Problem
+from hornbook.benchmarks.to_completion import tree
 from hornbook.core.errors import InputError
 
 DIFFICULTIES = ("easy", "medium", "hard")

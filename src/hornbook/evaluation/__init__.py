@@ -1,1 +1,0 @@
-"""From a model and problems to judged attempts, likelihoods and what they are worth."""

@@ -1,0 +1,1 @@
+"""A recipe, its steps, the plan, and how steps are executed."""

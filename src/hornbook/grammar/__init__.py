@@ -1,5 +1,0 @@
-"""A grammar of composable concepts: exercises without limit, each with its solution and tests."""
-
-from hornbook.grammar.compose import GRAMMARS, Composed, Grammar, compose, is_heldout
-
-__all__ = ["GRAMMARS", "Composed", "Grammar", "compose", "is_heldout"]

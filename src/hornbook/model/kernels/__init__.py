@@ -1,0 +1,1 @@
+"""Attention, loss and fused layers of the decoder."""

@@ -1,0 +1,1 @@
+"""Ask a teacher to judge a sample of documents."""

@@ -1,0 +1,1 @@
+"""Put known faults into good records, for experiments."""

@@ -1,0 +1,1 @@
+"""Remove exact and near duplicates."""

@@ -1,0 +1,1 @@
+"""Make exercises: docstring, solution and tests."""

@@ -1,0 +1,1 @@
+"""Score documents with a quality classifier and keep the best."""

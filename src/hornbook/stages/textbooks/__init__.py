@@ -1,0 +1,1 @@
+"""Write textbook pages and keep those whose code runs."""

@@ -1,0 +1,1 @@
+"""Train a tokenizer and pack token sequences."""

@@ -1,0 +1,1 @@
+"""Pretrain and finetune."""

@@ -1,0 +1,1 @@
+"""Programming tasks made without a teacher: the grammar and functions mined from a corpus."""

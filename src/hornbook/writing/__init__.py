@@ -1,1 +1,0 @@
-"""Writing textbook pages: asking for them, running their code, checking their claims, and keeping them different."""
