@@ -8,8 +8,9 @@ import pytest
 from hornbook.core.errors import ConfigError
 from hornbook.core.settings import parse, read_toml
 from hornbook.experiment.recipe import Arm, Recipe
-from hornbook.experiment.steps import steps
+from hornbook.experiment.steps import STAGES, steps
 from hornbook.model.config import PhiConfig
+from hornbook.stages.filter import shipped
 from hornbook.stages.filter.config import JudgeConfig
 
 SHIPPED = sorted(Path(str(files("hornbook") / "recipes")).glob("*.toml"))
@@ -118,6 +119,13 @@ def test_more_exercises_than_there_are_names_for_are_refused_before_any_work() -
         _nano(exercises={**_nano().model_dump()["exercises"], "teacher": teacher})
 
 
+ANNOTATED: dict[str, object] = {
+    "annotate": {"labels": 20},
+    "filter": {"good_share": 0.3, "keep_share": 0.2},
+}
+"""A filter as the paper has it: a forest learns from labels."""
+
+
 def _late_filter(arm: str) -> dict[str, object]:
     return {"self": {"features": [f"checkpoint:{arm}"], "good_share": 0.3, "keep_share": 0.2}}
 
@@ -125,7 +133,10 @@ def _late_filter(arm: str) -> dict[str, object]:
 def test_a_filter_that_judges_by_a_model_of_the_recipe_comes_after_it() -> None:
     mixes = {**_nano().model_dump()["mixes"], "again": {"tokens": 1000, "parts": {"filter.self": 1.0}}}
     arms = {"raw": {"mix": "raw"}, "again": {"mix": "again"}}
-    laid_out = {step.key: step for step in steps(_nano(filters=_late_filter("raw"), mixes=mixes, arms=arms))}
+    laid_out = {
+        step.key: step
+        for step in steps(_nano(**ANNOTATED, filters=_late_filter("raw"), mixes=mixes, arms=arms))
+    }
     order = list(laid_out)
     assert order.index("pretrain/raw") < order.index("filter.self") < order.index("pretrain/again")
     assert laid_out["features.self"].inputs == {"documents": "dedup", "checkpoint.raw": "pretrain/raw"}
@@ -142,17 +153,19 @@ def test_a_model_that_would_come_before_itself_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"filter.self judges by the model of arm 'raw', whose mix reads filter.self"
     ):
-        _nano(filters=_late_filter("raw"), mixes=mixes, arms={"raw": {"mix": "raw"}})
+        _nano(**ANNOTATED, filters=_late_filter("raw"), mixes=mixes, arms={"raw": {"mix": "raw"}})
     with pytest.raises(ConfigError, match=r"names the arm 'row'; the arms are raw, textbook"):
-        _nano(filters=_late_filter("row"))
+        _nano(**ANNOTATED, filters=_late_filter("row"))
 
 
 def test_a_plain_baseline_reads_no_labels_and_a_second_judging_reads_the_first() -> None:
+    forest = _nano(**ANNOTATED).filter.model_dump()
     recipe = _nano(
+        **ANNOTATED,
         filters={
             "chance": {"score": "random", "keep_share": 0.2, "features": ["checkpoint:raw"]},
-            "line": {**_nano().filter.model_dump(), "score": "linear"},
-            "more": {**_nano().filter.model_dump(), "keep_share": 0.5},
+            "line": {**forest, "score": "linear"},
+            "more": {**forest, "keep_share": 0.5},
         },
         again={"other": {"teacher": "somebody-else", "labels": 5}},
     )
@@ -167,6 +180,15 @@ def test_a_plain_baseline_reads_no_labels_and_a_second_judging_reads_the_first()
     assert laid_out["annotate.other"].inputs == {"documents": "annotate"}
     assert laid_out["annotate.other"].teacher == "somebody-else"
     assert laid_out["annotate.other"].seed != laid_out["annotate"].seed
+
+
+def test_the_shipped_classifier_needs_features_and_neither_labels_nor_a_teacher() -> None:
+    laid_out = {step.key: step for step in steps(_nano())}
+    assert "annotate" not in laid_out
+    assert laid_out["features"].config.features == ["document"]
+    assert laid_out["judge"].inputs == {"documents": "dedup", "features": "features"}
+    assert laid_out["judge"].config == JudgeConfig(score="shipped")
+    assert STAGES["judge"].identity(laid_out["judge"].config, Path()) == {"classifier": shipped.sha256()}
 
 
 @pytest.mark.parametrize("table", ["exercises", "degrade", "mixes", "arms", "models", "filters"])

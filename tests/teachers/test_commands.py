@@ -45,6 +45,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = (f"def f{number}_{k}(x):\n    return x * {number + k} + {k}\n\n" for k in range(number + 3))
         (folder / "corpus" / f"m{number}.py").write_text("".join(lines))
     text = NANO.read_text().replace('kind = "stdlib"', f'kind = "folder"\npath = "{folder / "corpus"}"')
+    annotated = "[annotate]\nlabels = 200\nexcerpt_chars = 350\n\n[filter]\ngood_share = 0.3"
+    text = text.replace('[filter]\nscore = "shipped"', annotated)
     (folder / "mine.toml").write_text(text.replace('[[read.sources]]\nkind = "installed"\n', ""))
     return folder / "mine.toml"
 
