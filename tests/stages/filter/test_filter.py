@@ -141,7 +141,10 @@ def test_labels_that_teach_nothing_stop_the_stage(inputs: dict[str, Path], tmp_p
             {"good_share": 0.5, "good_label": 3.0, "keep_share": 0.2},
             "exactly one of good_share and good_label",
         ),
-        ({"good_share": 0.5, "keep_share": 0.2, "features": ["vibes"]}, "'vibes'; known: statistics, document, ngrams"),
+        (
+            {"good_share": 0.5, "keep_share": 0.2, "features": ["vibes"]},
+            "'vibes'; known: statistics, document, ngrams",
+        ),
         ({"good_share": 0.5, "keep_share": 0.2, "features": ["hidden"]}, "say which: hidden:<a folder or"),
         (
             {"good_share": 0.5, "keep_share": 0.2, "features": ["hidden:owner/model"]},
