@@ -15,7 +15,7 @@ from hornbook.core.shards import write_json
 def _offered(words: str, folder: Path) -> list[str]:
     asked = {"_HORNBOOK_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run(
-        [sys.executable, "-c", "from hornbook.cli import app; app(prog_name='hornbook')"],
+        [sys.executable, "-c", "from hornbook.cli.main import app; app(prog_name='hornbook')"],
         env={**os.environ, **asked},
         cwd=folder,
         capture_output=True,
