@@ -16,7 +16,7 @@ USER = 12345
 DRIVER = """
 import json, os, sys
 from pathlib import Path
-sys.path[:0] = [HERE]
+sys.path[:0] = [HERE, str(Path(HERE).parent / "support")]
 from hornbook.sandbox import kernel
 
 python = Path(sys.base_prefix)
