@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -17,7 +18,16 @@ from hornbook.core.errors import BudgetError
 from hornbook.core.machine import Budget, CannedPlace, Prices
 from hornbook.core.progress import Silent
 from hornbook.teachers import Account, Answer, Ask, Errand, Failed, answer_all, open_teacher
-from hornbook.teachers.budget import Ledger, Metered, answer_tokens, estimate, prompt_tokens
+from hornbook.teachers.budget import (
+    SAMPLED_ASKS,
+    Forecast,
+    Ledger,
+    Metered,
+    Part,
+    answer_tokens,
+    estimate,
+    prompt_tokens,
+)
 
 PRICES = Prices(tokens_in=1_000_000.0, tokens_out=2_000_000.0)
 
@@ -134,13 +144,50 @@ def test_a_budget_of_asks_holds_across_kills_faults_and_processes(tmp_path: Path
 
 def test_an_estimate_counts_equal_asks_once_and_learns_from_what_is_cached() -> None:
     asks = [ask(f"word {n:02}", max_answer_tokens=100) for n in range(20)]
-    bound = estimate([*asks, *asks], lambda _: None, PRICES)
+    bound = estimate(Forecast.of([*asks, *asks]), lambda _: None, PRICES)
     assert (bound.asks, bound.cached, bound.tokens_out, bound.basis) == (20, 0, 2000, "bound")
     assert bound.money == bound.tokens_in + 2 * bound.tokens_out
 
     def find(one: Ask) -> Answer | None:
         return Answer("x", tokens_in=6, tokens_out=25) if int(one.messages[0][1][-2:]) < 15 else None
 
-    measured = estimate(asks, find, PRICES)
+    measured = estimate(Forecast.of(asks), find, PRICES)
     assert (measured.asks, measured.cached, measured.basis) == (20, 15, "measured")
     assert (measured.tokens_in, measured.tokens_out) == (30, 125)
+
+
+def test_an_estimate_of_many_asks_infers_from_a_sample_and_says_how_far_it_may_err() -> None:
+    sizes = [random.Random(number).randrange(100, 2_000) for number in range(20_000)]
+
+    def like(number: int) -> Ask:
+        return ask("x" * sizes[number], max_answer_tokens=100, seed=number)
+
+    parts = (
+        Part(20_000, like),
+        Part(5_000, lambda number: ask("y" * 400, max_answer_tokens=50, seed=number)),
+    )
+    found = estimate(Forecast(parts), None, PRICES)
+    exact = (sum(prompt_tokens(like(number)) for number in range(20_000)) + 5_000 * 416) * 0.25
+    assert (found.asks, found.cached, found.tokens_out) == (25_000, 0, 20_000 * 100 + 5_000 * 50)
+    assert found.sampled == 2 * SAMPLED_ASKS
+    assert (found.cached_error, found.tokens_out_error) == (0, 0)
+    assert 0 < found.tokens_in_error < 0.08 * exact
+    assert abs(found.tokens_in - exact) < 1.5 * found.tokens_in_error
+    assert found.money_error == PRICES.money(found.tokens_in_error, 0)
+
+
+def test_an_estimate_from_a_sample_subtracts_what_is_cached() -> None:
+    def like(number: int) -> Ask:
+        return ask("x" * 84, max_answer_tokens=100, seed=number)
+
+    many = Forecast((Part(10_000, like),))
+    third = estimate(many, lambda one: None if one.seed % 3 else Answer("x", 10, 20), PRICES)
+    assert abs(third.cached - 10_000 / 3) < 1.5 * third.cached_error
+    assert third.cached_error < 600
+    assert (third.basis, third.tokens_out) == ("measured", 20 * (10_000 - third.cached))
+    unseen = estimate(many, lambda _: None, PRICES)
+    assert unseen.cached == 0
+    assert unseen.cached_error > 0
+    given = estimate(many, lambda _: None, PRICES, given=4_000)
+    assert (given.cached, given.tokens_out) == (4_000, 100 * 6_000)
+    assert estimate(many, None, PRICES, given=20_000).tokens_out == 0

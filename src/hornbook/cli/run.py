@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,7 +121,6 @@ def plan(
     _print_trainings(training)
     for name, commit in revisions.items():
         print(f"{name} may move; pin the commit that it stands for today: {commit}")
-    sys.stdout.flush()  # to count a million asks takes minutes
     _print_costs(costs(planned, where))
     return _end(planned)
 
@@ -143,13 +141,15 @@ def _print_costs(asking: list[Cost]) -> None:
     print()
     print_table([_cost_row(cost) for cost in asking])
     money = sum(cost.estimate.money for cost in asking)
+    error = sum(cost.estimate.money_error for cost in asking)
     asks = sum(cost.estimate.asks - cost.estimate.cached for cost in asking)
-    print(
-        f"{asks:,} asks to send, {f'{money:,.2f} at the prices of the machine file' if money else NO_PRICE}."
-    )
+    price = f"{_with_error(money, error)} at the prices of the machine file" if money else NO_PRICE
+    print(f"{asks:,} asks to send, {price}.")
     print(
         "Tokens and money are for what is not cached; answers count as long as they may be until ten are cached."
     )
+    if any(cost.estimate.sampled for cost in asking):
+        print("± is the error (95 %) of counting a sample of the requests instead of all of them.")
     for guess in dict.fromkeys(cost.guess for cost in asking if cost.guess):
         guessed = [cost.step for cost in asking if cost.guess == guess]
         print(f"A guess, {', '.join(guessed)}: {guess}")
@@ -179,15 +179,23 @@ def _print_trainings(training: list[Training]) -> None:
 NO_PRICE = "at no price that the machine file tells"
 
 
+def _with_error(value: float, error: float) -> int | str:
+    """The value, and behind it the error that sampling leaves, where there is one."""
+    digits = 0 if isinstance(value, int) else 2 if error else 4
+    if isinstance(value, int) and not error:
+        return value
+    return f"{value:,.{digits}f} ± {error:,.{digits}f}" if error else f"{value:,.{digits}f}"
+
+
 def _cost_row(cost: Cost) -> dict[str, object]:
     return {
         "asks": cost.step,
         "teacher": cost.teacher,
         "in all": cost.estimate.asks,
-        "cached": cost.estimate.cached,
-        "tokens in": cost.estimate.tokens_in,
-        "tokens out": cost.estimate.tokens_out,
-        "money": f"{cost.estimate.money:,.4f}",
+        "cached": _with_error(cost.estimate.cached, cost.estimate.cached_error),
+        "tokens in": _with_error(cost.estimate.tokens_in, cost.estimate.tokens_in_error),
+        "tokens out": _with_error(cost.estimate.tokens_out, cost.estimate.tokens_out_error),
+        "money": _with_error(cost.estimate.money, cost.estimate.money_error),
         "a kept record": "not known yet" if cost.per_kept is None else f"{cost.per_kept:.3g}",
     }
 

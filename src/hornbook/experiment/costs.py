@@ -73,10 +73,12 @@ def _cost(
         answered_as, guess = "", f"{error}"
 
     def find(ask: Ask) -> Answer | None:
-        return answers.find(question(step.teacher, answered_as, ask).key) if answers else None
+        assert answers is not None
+        return answers.find(question(step.teacher, answered_as, ask).key)
 
     charged = prices(place)
-    known = estimate(forecast.asks, find, charged)
+    given = answers.given(item.fingerprint) if answers else 0
+    known = estimate(forecast, find if answers else None, charged, given)
     per_kept = _per_kept(step.stage, step.teacher, store, answers, charged) if answers else None
     return Cost(step.key, step.teacher, known, per_kept, guess)
 

@@ -1,6 +1,6 @@
 """Teachers: one async method, `answer(ask) -> Answer | Failed`; a table says where each kind answers from."""
 
-from hornbook.teachers.budget import Account, Forecast
+from hornbook.teachers.budget import Account, Forecast, Part
 from hornbook.teachers.cache import Answers, Cached
 from hornbook.teachers.canned import Canned
 from hornbook.teachers.open import TEACHERS, Errand, open_teacher
@@ -22,6 +22,7 @@ __all__ = [
     "FailureCap",
     "Forecast",
     "Parsed",
+    "Part",
     "Prompt",
     "Reasking",
     "Teacher",

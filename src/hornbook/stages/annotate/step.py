@@ -29,6 +29,7 @@ from hornbook.teachers import (
     Failed,
     FailureCap,
     Forecast,
+    Part,
     Prompt,
     Reasking,
     Teacher,
@@ -122,11 +123,14 @@ def asks(config: AnnotateConfig, inputs: Mapping[str, Path], seed: int) -> Forec
     folder = inputs.get("documents")
     if folder is not None and count_rows(folder) <= QUICK_DOCUMENTS:
         sample = draw_sample(folder, config.labels, seed)
-        return Forecast(_questions(config, (document.text for document in sample), seed))
+        return Forecast.of(list(_questions(config, (document.text for document in sample), seed)))
     longest = "x = 1\n" * (config.excerpt_chars // 6)
-    stand_ins = (f"# {number}\n{longest}" for number in range(config.labels))
     guess = "drawing from so many documents takes long" if folder else "there are no documents yet"
-    return Forecast(_questions(config, stand_ins, seed), guess)
+
+    def stand_in(number: int) -> Ask:
+        return next(_questions(config, [f"# {number}\n{longest}"], seed))
+
+    return Forecast((Part(config.labels, stand_in),), guess)
 
 
 def _questions(config: AnnotateConfig, texts: Iterable[str], seed: int) -> Iterator[Ask]:

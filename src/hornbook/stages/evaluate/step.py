@@ -167,7 +167,7 @@ def settled(config: C, taking: Taking) -> C:
 def asks(config: EvaluateConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """What a grader will be asked, with own solutions in place of answers that are not there yet."""
     if not config.grade:
-        return Forecast([])
+        return Forecast(())
     grader = _grader(config.grade, None, 0)
     suites = [load(name) for name in config.benchmarks]
     guess = "own solutions stand for answers"
@@ -176,7 +176,7 @@ def asks(config: EvaluateConfig, inputs: Mapping[str, Path], seed: int) -> Forec
     elif config.heldout_problems:
         guess += "; those to held-out exercises, which are not there yet, come on top"
     drawn = [problem for suite in suites for problem in grading.draw(suite, config.grade.problems, seed)]
-    return Forecast([ask for problem in drawn for ask in grader.asks(problem, problem.solution)], guess)
+    return Forecast.of([ask for problem in drawn for ask in grader.asks(problem, problem.solution)], guess)
 
 
 def require_feasible(config: EvaluateConfig, heldout: int | None, context: int | None) -> None:

@@ -81,7 +81,7 @@ def identity(config: CorpusConfig) -> Mapping[str, str]:
 def asks(config: CorpusConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """Stand-ins for the asks for tests: which functions have none is known once they are mined."""
     tests = stand_ins(config, config.ask_for_tests, seed)
-    return Forecast(tests, "which functions have no doctests is known once they are mined")
+    return Forecast((tests,), "which functions have no doctests is known once they are mined")
 
 
 def known_concepts(config: CorpusConfig) -> int:

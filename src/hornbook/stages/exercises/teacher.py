@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,8 @@ from hornbook.stages.exercises.tested import (
     with_tests,
 )
 from hornbook.tasks.mined import normal_form
-from hornbook.teachers import Failed, Forecast, Prompt, Teacher, load_prompt
+from hornbook.teachers import Ask, Failed, Forecast, Part, Prompt, Teacher, load_prompt
+from hornbook.teachers.budget import EXACT_ASKS
 
 
 class TeacherConfig(AskingConfig):
@@ -69,9 +70,18 @@ def identity(config: TeacherConfig) -> Mapping[str, str]:
 
 def asks(config: TeacherConfig, inputs: Mapping[str, Path], seed: int) -> Forecast:
     """The asks for functions, and stand-ins for those that will ask for the tests of what is readable."""
-    functions = questions(config, _messages(config, themes(config.asks, seed)), seed)
-    asked = chain(functions, stand_ins(config, config.asks, seed))
-    return Forecast(asked, "tests are asked for what can be read, which nobody knows yet")
+
+    def functions(count: int, drawn_by: int = seed) -> list[Ask]:
+        return list(questions(config, _messages(config, themes(count, drawn_by)), seed))
+
+    guess = "tests are asked for what can be read, which nobody knows yet"
+    tests = stand_ins(config, config.asks, seed)
+    if config.asks <= EXACT_ASKS:
+        return Forecast((*Forecast.of(functions(config.asks)).parts, tests), guess)
+    others = functions(
+        EXACT_ASKS, seed + 1
+    )  # drawing a million names takes long; these are not taken for cached
+    return Forecast((Part(config.asks, lambda number: others[number % EXACT_ASKS]), tests), guess)
 
 
 def known_concepts(config: TeacherConfig) -> int:

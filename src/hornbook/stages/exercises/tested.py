@@ -16,7 +16,7 @@ from hornbook.core.settings import Config
 from hornbook.sandbox import Limits
 from hornbook.stages.exercises.answers import Refusal, read_tests
 from hornbook.stages.exercises.proof import MUTANT_LIMITS, Mutation, mutation
-from hornbook.teachers import Ask, Failed, FailureCap, Teacher, answer_all, load_prompt
+from hornbook.teachers import Ask, Failed, FailureCap, Part, Teacher, answer_all, load_prompt
 
 Messages = tuple[tuple[str, str], ...]
 TOGETHER = 64
@@ -72,12 +72,16 @@ def questions(config: AskingConfig, messages: Iterable[Messages], seed: int) -> 
     return (Ask(said, config.max_answer_tokens, config.temperature, seed=seed) for said in messages)
 
 
-def stand_ins(config: AskingConfig, count: int, seed: int) -> Iterator[Ask]:
+def stand_ins(config: AskingConfig, count: int, seed: int) -> Part:
     """Asks for the tests of functions that are not there yet, of a usual length: for a forecast."""
     prompt = load_prompt(config.tests_prompt, *PROMPT_NAMES)
-    names = (f"function_{number}" for number in range(count))
     body = "(values):\n" + "    Return what a usual docstring says about this.\n" * 6
-    return questions(config, (prompt.fill(function=f"def {n}{body}", name=n) for n in names), seed)
+
+    def ask(number: int) -> Ask:
+        name = f"function_{number}"
+        return next(questions(config, [prompt.fill(function=f"def {name}{body}", name=name)], seed))
+
+    return Part(count, ask)
 
 
 def with_tests(

@@ -25,7 +25,8 @@ from hornbook.stages.textbooks.grounding import Draw, Real, draw_functions
 from hornbook.stages.textbooks.select import Distance, Shelf
 from hornbook.stages.textbooks.stats import account
 from hornbook.stages.textbooks.writer import Desk, Judged, Rules, Sampling, open_desk
-from hornbook.teachers import Ask, FailureCap, Forecast, Prompt, load_prompt
+from hornbook.teachers import Ask, FailureCap, Forecast, Part, Prompt, load_prompt
+from hornbook.teachers.budget import EXACT_ASKS
 
 PLAIN = "plain"
 """Folder of the control: pages asked for without topic and reader. No mix reads it."""
@@ -132,23 +133,29 @@ def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Fore
     questions = _Questions(config, seed)
     coverage = Coverage(questions.curriculum, seed, config.stop_after)
     folder = inputs.get("documents")
-    is_quick = folder is not None and count_rows(folder) <= QUICK_DOCUMENTS
-    real = questions.functions(folder) if is_quick else questions.stand_ins()
+    is_quick = config.pages <= EXACT_ASKS and folder is not None and count_rows(folder) <= QUICK_DOCUMENTS
 
     def found() -> Iterator[Ask]:
+        real = questions.functions(folder) if is_quick else questions.stand_ins()
         for _, numbers in _parts(config.pages, config.pages_a_round):
             cells = questions.plan(coverage, numbers, real)
             yield from (questions.page(number, cell, real.get(number))[0] for number, cell in cells.items())
-        yield from (ask for book in questions.books() for ask in book.stand_ins())
-        yield from map(questions.plain, range(config.plain_pages))
 
+    of_books = [ask for book in questions.books() for ask in book.stand_ins()]
+    parts = (
+        Part(config.pages, questions.page_like, found),
+        *Forecast.of(of_books).parts,
+        Part(config.plain_pages, questions.plain),
+    )
     reasons = {
         "cells are chosen by what earlier rounds yield": config.pages > 2 * config.pages_a_round,
         "there are no documents yet": config.grounded_share > 0 and folder is None,
-        "drawing functions of so many documents takes long": folder is not None and not is_quick,
+        "drawing so many functions takes long": config.grounded_share > 0
+        and folder is not None
+        and not is_quick,
         "what books ask depends on their outlines": config.books.count > 0,
     }
-    return Forecast(found(), "; ".join(reason for reason, holds in reasons.items() if holds))
+    return Forecast(parts, "; ".join(reason for reason, holds in reasons.items() if holds))
 
 
 def run(config: TextbooksConfig, inputs: Mapping[str, Path], out: Path, tools: Tools) -> Counts:
@@ -215,6 +222,17 @@ class _Questions:
         messages = prompt.fill(**cell.values(), function=real.code.rstrip() if real else "")
         return self.sampling.ask(messages, self._seed(f"ask:{number}")), meta
 
+    def page_like(self, number: int) -> Ask:
+        """An ask as long as that for a page may be, without the plan of all the pages before it."""
+        chance, whole = random.Random(f"{self.seed}:like:{number}"), self.curriculum
+        if self._is_grounded(number):
+            real = self.stand_in(number)
+            topic = Topic(GROUNDED, real.source, real.name)
+        else:
+            real, topic = None, chance.choice(whole.topics)
+        traits = chance.choice(whole.audiences), chance.choice(whole.styles)
+        return self.page(number, filled(whole, topic, traits, f"{self.seed}:page:{number}"), real)[0]
+
     def plain(self, number: int) -> Ask:
         return self.sampling.ask(self.prompts["plain"].fill(), self._seed(f"plain:{number}"))
 
@@ -243,13 +261,18 @@ class _Questions:
 
     def stand_ins(self) -> dict[int, Real]:
         """Functions of the greatest length in place of those that nobody knows yet."""
-        longest = "x = 1\n" * (FUNCTION_CHARS[1] // 6)
-        return {n: Real(f"function_{n}", longest, "") for n in self._grounded()}
+        return {n: self.stand_in(n) for n in self._grounded()}
+
+    def stand_in(self, number: int) -> Real:
+        return Real(f"function_{number}", "x = 1\n" * (FUNCTION_CHARS[1] // 6), "")
 
     def _grounded(self) -> list[int]:
         """The numbers of the pages that are to explain a function."""
-        share, pages = self.config.grounded_share, range(self.config.pages)
-        return [n for n in pages if random.Random(f"{self.seed}:real:{n}").random() < share] if share else []
+        return [n for n in range(self.config.pages) if self._is_grounded(n)]
+
+    def _is_grounded(self, number: int) -> bool:
+        share = self.config.grounded_share
+        return share > 0 and random.Random(f"{self.seed}:real:{number}").random() < share
 
     def _seed(self, place: str) -> int:
         return random.Random(f"{self.seed}:{place}").getrandbits(32)
