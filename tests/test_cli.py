@@ -140,10 +140,24 @@ def test_an_interrupt_says_that_the_work_is_kept(corpus: Path) -> None:
         assert run.stderr is not None
         assert run.stderr.readline().startswith("[ 1/4] read")
         run.send_signal(signal.SIGINT)
+        assert run.stderr.readline() == "\n"
+        assert run.stderr.readline().startswith("stopping: ")
         said = run.stderr.read()
     assert run.returncode == 130
     assert said.endswith("stopped; run the same command again to resume: finished work is kept\n")
     assert "Traceback" not in said
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    heavy = "pydantic duckdb sklearn scipy torch openai pyarrow numpy huggingface_hub tokenizers transformers"
+    program = (
+        "import sys\nfrom hornbook.cli.main import main\nsys.argv = ['hornbook', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', *sorted(set({heavy.split()}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    assert done.stdout.splitlines()[-1] == "heavy:"
 
 
 def test_a_root_that_is_no_folder_is_named(corpus: Path) -> None:

@@ -88,10 +88,15 @@ def _assert_same(out: Path, reference: Path) -> None:
 
 
 def test_two_processes_give_the_losses_and_the_model_of_one(
-    inputs: dict[str, Path], alone: Path, tmp_path: Path
+    inputs: dict[str, Path], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _train(inputs, tmp_path, launch=2)
-    _assert_same(tmp_path, alone)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    _train(inputs, tmp_path / "out", launch=2)
+    _assert_same(tmp_path / "out", alone)
+    assert [path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor")] == []
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -42,7 +43,8 @@ def doctor(
     The exit code is 1 where something would stop a run, 0 otherwise.
     """
     where = read_machine(machine, root, None, require_isolation)
-    findings = [finding for look in LOOKS for finding in look(where)]
+    with ThreadPoolExecutor() as pool:  # importing torch and trying the sandbox take a second each
+        findings = [f for found in pool.map(lambda look: list(look(where)), LOOKS) for f in found]
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -115,7 +117,9 @@ def _torch(where: Machine) -> Iterator[Finding]:
             "torch", "bad", str(error), "install hornbook's dependencies again: pip install hornbook"
         )
         return
-    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    cuda, hip = torch.version.cuda, torch.version.hip
+    build = f"CUDA {cuda} build" if cuda else f"ROCm {hip} build" if hip else "CPU build"
+    yield Finding("torch", "ok", f"{torch.__version__}, {build}, {torch.get_num_threads()} threads")
     names = [
         f"{torch.cuda.get_device_name(at)} ({torch.cuda.get_device_properties(at).total_memory / 1e9:.0f} GB)"
         for at in range(torch.cuda.device_count())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
@@ -39,6 +40,7 @@ app = typer.Typer(
     epilog="Start with: `hornbook run nano`",
 )
 INTERRUPTED = 130
+STOPPING = b"\nstopping: what is under way ends first; Ctrl-C again does not wait for it\n"
 STOPPED = "\nstopped; run the same command again to resume: finished work is kept"
 COMMANDS: dict[Callable[..., Any], str] = {
     run.run: "Examples: `hornbook run nano` · `hornbook run my.toml --root /data/hb --workers 8`",
@@ -82,8 +84,17 @@ def _common(
         raise typer.Exit
 
 
+def _stopping(*_: object) -> NoReturn:
+    """Say at once that a Ctrl-C was seen: to end what is under way may take a while."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.write(2, STOPPING)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; a person's mistake ends in one line and the error's exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored, as after nohup
+        signal.signal(signal.SIGINT, _stopping)
     debug = "--debug" in sys.argv
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # default: a busy neighbour slows training tenfold
     try:

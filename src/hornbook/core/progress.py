@@ -7,10 +7,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 NARROW = 100
 """Columns of a terminal below which the bar itself is left out: the numbers say more."""
+
+
+EARLY_ADVANCES = 3
+EARLY_SECONDS = 10.0
+LEAST_SECONDS = 2.0
+
+
+def seconds_left(elapsed: float, done: float, left: float, advances: int) -> float | None:
+    """What is left at the mean rate so far; None while that rests on too little.
+
+    The first pieces may be far from usual (a compiler runs, a cache answers): two seconds must have passed and three
+    pieces be done, or one in ten seconds. The time since the last piece counts: the answer grows where work stands.
+    """
+    is_early = elapsed < LEAST_SECONDS or (advances < EARLY_ADVANCES and elapsed < EARLY_SECONDS)
+    if done <= 0 or is_early:
+        return None
+    return elapsed * left / done
 
 
 class Bar(Protocol):
@@ -65,13 +83,22 @@ class Terminal:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
+            ProgressColumn,
+            Task,
             TextColumn,
             TimeElapsedColumn,
-            TimeRemainingColumn,
         )
         from rich.progress import Progress as RichProgress
         from rich.table import Column
+        from rich.text import Text
 
+        class _Left(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                known = (task.elapsed or 0.0, task.completed - done, task.remaining or 0.0)
+                left = seconds_left(*known, advances)
+                return Text("-:--:--" if left is None else str(timedelta(seconds=round(left))))
+
+        advances = 0
         narrow = self.console.width < NARROW
         columns = (
             TextColumn("  {task.description}" if narrow else "  {task.description:<24}", markup=False),
@@ -80,7 +107,7 @@ class Terminal:
             TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("eta"),
-            TimeRemainingColumn(),
+            _Left(),
             TextColumn(
                 "{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True)
             ),
@@ -90,6 +117,8 @@ class Terminal:
 
             class _Bar:
                 def advance(self, amount: float = 1) -> None:
+                    nonlocal advances
+                    advances += 1
                     progress.advance(task, amount)
 
                 def note(self, text: str) -> None:
@@ -121,10 +150,12 @@ class _LineBar:
         self.seconds = seconds
         self.done = self.before = done
         self.text = ""
+        self.advances = 0
         self.begun = self.shown = time.monotonic()
 
     def advance(self, amount: float = 1) -> None:
         self.done += amount
+        self.advances += 1
         now = time.monotonic()
         if now - self.shown >= self.seconds:
             self.shown = now
@@ -137,8 +168,9 @@ class _LineBar:
         elapsed = now - self.begun
         line = f"  {self.label}: {self.done:,.0f}"
         if self.total:
-            left = elapsed * (self.total - self.done) / max(self.done - self.before, 1e-9)
-            line += f"/{self.total:,.0f} {self.unit}, {elapsed:.0f}s, eta {left:.0f}s"
+            left = seconds_left(elapsed, self.done - self.before, self.total - self.done, self.advances)
+            line += f"/{self.total:,.0f} {self.unit}, {elapsed:.0f}s"
+            line += "" if left is None else f", eta {left:.0f}s"
         return f"{line} {self.text}".rstrip()
 
 

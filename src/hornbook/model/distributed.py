@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -21,6 +22,7 @@ from hornbook.core.context import Tools
 from hornbook.core.errors import ConfigError, HornbookError, InputError, StageError, first_line
 from hornbook.core.machine import DeepSpeedPlace, Machine
 from hornbook.core.progress import Silent, open_progress
+from hornbook.core.scratch import scratch
 from hornbook.core.settings import Config
 from hornbook.core.shards import Counts
 from hornbook.model import ranks
@@ -51,8 +53,8 @@ def launched(run: Run, config: Config, inputs: Mapping[str, Path], out: Path, to
     A HornbookError of one of them is raised here; where one dies, the others are ended and StageError says so.
     """
     count = tools.machine.launch
-    how = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=out.name,
+    how = partial(
+        LaunchConfig, min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=out.name,
         rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
         max_restarts=0, monitor_interval=0.1, start_method="spawn",
     )  # fmt: skip
@@ -62,7 +64,9 @@ def launched(run: Run, config: Config, inputs: Mapping[str, Path], out: Path, to
         if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is said once, below
     try:
-        found: dict[int, Counts] = elastic_launch(how, _one_of_many)(*job)
+        with scratch("launch") as logs:  # torch does not remove a folder of its own
+            specs = DefaultLogsSpecs(log_dir=str(logs))
+            found: dict[int, Counts] = elastic_launch(how(logs_specs=specs), _one_of_many)(*job)
     except ChildFailedError as error:
         raise _explained(error, count) from error
     except SignalException as error:

@@ -6,12 +6,10 @@ import importlib.util
 import json
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hornbook.core.errors import SandboxError
+from hornbook.core.scratch import Scratch
 from hornbook.sandbox import wire
 from hornbook.sandbox.isolation import LEVELS, missing_layers
 from hornbook.sandbox.program import Limits, Mode, Program, Verdict
@@ -169,7 +168,7 @@ class _Worker:
         self.start()
 
     def start(self) -> None:
-        self.box = tempfile.mkdtemp(prefix="hornbook-sandbox-")
+        self.box = Scratch("sandbox")
         self.socket, theirs = socket.socketpair()
         command = [sys.executable, "-s", "-P", "-B", "-X", "utf8", "-c", START, json.dumps(_path())]
         with theirs:
@@ -183,7 +182,7 @@ class _Worker:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        wire.send(self.socket, {**self.order, "box": self.box})
+        wire.send(self.socket, {**self.order, "box": str(self.box.path)})
 
     def ready(self) -> list[str]:
         """The layers that hold; SandboxError with what the warden said if it did not start."""
@@ -219,7 +218,7 @@ class _Worker:
             self.said = next((line for line in reversed(lines) if line), "")
             self.process.stderr.close()
         self.process.wait()
-        shutil.rmtree(self.box, ignore_errors=True)
+        self.box.close()
 
 
 def _path() -> list[str]:
