@@ -40,7 +40,7 @@ app = typer.Typer(
     epilog="Start with: `hornbook run nano`",
 )
 INTERRUPTED = 130
-STOPPING = b"\nstopping: what is under way ends first; Ctrl-C again does not wait for it\n"
+STOPPING = b"\nstopping: what is under way ends first\n"
 STOPPED = "\nstopped; run the same command again to resume: finished work is kept"
 COMMANDS: dict[Callable[..., Any], str] = {
     run.run: "Examples: `hornbook run nano` · `hornbook run my.toml --root /data/hb --workers 8`",

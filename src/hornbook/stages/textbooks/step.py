@@ -150,7 +150,7 @@ def asks(config: TextbooksConfig, inputs: Mapping[str, Path], seed: int) -> Fore
     reasons = {
         "cells are chosen by what earlier rounds yield": config.pages > 2 * config.pages_a_round,
         "there are no documents yet": config.grounded_share > 0 and folder is None,
-        "drawing so many functions takes long": config.grounded_share > 0
+        "drawing functions of so many documents takes long": config.grounded_share > 0
         and folder is not None
         and not is_quick,
         "what books ask depends on their outlines": config.books.count > 0,
