@@ -249,6 +249,6 @@ def test_margins_other_wordings_probes_and_grades_stand_beside_the_scores(
     assert counts["heldout.pass_at_1"] == found["pass_at_1"][0]
     asking = config.model_copy(update={"benchmarks": ["humaneval"]})
     unknown, known = (stage.asks(asking, inputs, 0) for inputs in ({}, {"heldout": heldout}))
-    assert (len(unknown.asks), len(known.asks)) == (3, 6)
+    assert (unknown.count, known.count) == (3, 6)
     assert "held-out exercises, which are not there yet" in unknown.guess
     assert "held-out" not in known.guess
