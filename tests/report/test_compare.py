@@ -49,6 +49,15 @@ def test_a_difference_that_every_run_shows_is_believed() -> None:
     assert told["over_runs"][0] == pytest.approx(0.05)
 
 
+def test_models_trained_in_different_precisions_are_not_compared() -> None:
+    models = {"raw-0.base": _scores(0.2), "book-0.base": _scores(0.25)}
+    for (_, scores), precision in zip(models.items(), ("bf16", "fp32"), strict=True):
+        scores["trained_in"] = precision
+    [told] = comparisons(models, replicas(RECIPE, models), seed=0)
+    assert told["verdict"] == "cannot tell"
+    assert told["refused"] == "trained in bf16 and fp32, which are not compared"
+
+
 def test_a_difference_within_the_spread_of_runs_cannot_be_told() -> None:
     told = _told([0.20, 0.26, 0.18], [0.22, 0.28, 0.20])
     assert told["difference"][1] > 0  # over problems alone it would be believed

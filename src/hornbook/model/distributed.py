@@ -140,10 +140,6 @@ class DeepSpeedEngine:
 
     def __init__(self, objective: Objective, config: TrainConfig, plan: Plan, place: DeepSpeedPlace) -> None:
         deepspeed = _deepspeed()
-        if config.precision == "fp16" and not deepspeed.accelerator.get_accelerator().is_fp16_supported():
-            raise ConfigError(
-                "DeepSpeed has no fp16 on this device; use precision bf16, or train without deepspeed"
-            )
         self.plan = plan
         self.layout = f"DeepSpeed's ZeRO {place.zero} in {plan.world} processes"
         optimiser = open_optimiser(objective.model, config)

@@ -147,7 +147,7 @@ def _compare(
     shared = sorted(_mean(mine).keys() & _mean(other).keys())
     over_runs = run_interval([fmean(run.values()) for run in mine], [fmean(run.values()) for run in other])
     intervals = [found, *([over_runs] if over_runs else [])]
-    mixed = sorted(
+    precisions = sorted(
         {str(one.models[run].get("trained_in", "")) for one in (ours, theirs) for run in one.runs} - {""}
     )
     verdicts = {verdict(one.low, one.high, measure.higher_is_better) for one in intervals}
@@ -163,8 +163,10 @@ def _compare(
         "difference": [found.value, found.low, found.high],
         "runs": [len(mine), len(other)],
         "over_runs": [over_runs.value, over_runs.low, over_runs.high] if over_runs else None,
-        "verdict": verdicts.pop() if len(verdicts) == len(mixed or verdicts) == 1 else "cannot tell",
-        "refused": f"trained in {' and '.join(mixed)}, which are not compared" if len(mixed) > 1 else "",
+        "verdict": verdicts.pop() if len(verdicts) == 1 and len(precisions) <= 1 else "cannot tell",
+        "refused": f"trained in {' and '.join(precisions)}, which are not compared"
+        if len(precisions) > 1
+        else "",
     }
 
 
